@@ -1,0 +1,43 @@
+"""Figures 4 and S2: histograms of path heights per architecture and set."""
+
+import argparse
+from pathlib import Path
+
+from topography import command_line
+from topography.figures import barriers, style
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--barriers",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="barrier tables of one landscape, {landscape}/{architecture}/{set}.csv; one panel "
+        "per architecture, in this order",
+    )
+    parser.add_argument("--scale", required=True, help="name of the scale, stamped in a corner")
+    parser.add_argument("--dataset", required=True, help="name of the dataset, stamped likewise")
+    parser.add_argument(
+        "--output-stem",
+        type=Path,
+        required=True,
+        help="figure to write, without suffix: .pdf, .png and .csv are added",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Draw and write the figure."""
+    arguments = parse_arguments()
+    landscape, heights = barriers.read_heights(arguments.barriers)
+    numbers = barriers.shown_numbers(heights)
+    figure = barriers.draw(numbers, landscape)
+    style.stamp(figure, arguments.scale, arguments.dataset)
+    style.save(figure, numbers, arguments.output_stem)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,55 @@
+"""Figures 6 and S4: kernel PCA projections of L-BFGS and SGD solutions."""
+
+import argparse
+from pathlib import Path
+
+from topography import command_line
+from topography.figures import kernel_pca, style
+from topography.kernel_pca import KERNELS
+from topography.naming import COMPARISONS
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--projections",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="projections {architecture}.csv; one panel per architecture, in this order",
+    )
+    parser.add_argument(
+        "--comparison",
+        choices=COMPARISONS,
+        required=True,
+        help="the two sets to draw: lbfgs_train-sgd_test is Figure 6, lbfgs_test-sgd_test "
+        "Figure S4",
+    )
+    parser.add_argument(
+        "--kernel", choices=KERNELS, default="rbf", help="kernel to draw (default: %(default)s)"
+    )
+    parser.add_argument("--scale", required=True, help="name of the scale, stamped in a corner")
+    parser.add_argument("--dataset", required=True, help="name of the dataset, stamped likewise")
+    parser.add_argument(
+        "--output-stem",
+        type=Path,
+        required=True,
+        help="figure to write, without suffix: .pdf, .png and .csv are added",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Draw and write the figure."""
+    arguments = parse_arguments()
+    numbers = kernel_pca.shown_numbers(
+        arguments.projections, arguments.comparison, arguments.kernel
+    )
+    figure = kernel_pca.draw(numbers)
+    style.stamp(figure, arguments.scale, arguments.dataset)
+    style.save(figure, numbers, arguments.output_stem)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,56 @@
+"""Figures 5 and S3: histograms of distances from the common origin."""
+
+import argparse
+from pathlib import Path
+
+from topography import command_line
+from topography.figures import lengths, style
+from topography.naming import COMPARISONS
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--lengths",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="lengths {architecture}.csv; one panel per architecture, in this order",
+    )
+    parser.add_argument(
+        "--centroids",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="centroid distances {architecture}.centroids.csv, in the same order",
+    )
+    parser.add_argument(
+        "--comparison",
+        choices=COMPARISONS,
+        required=True,
+        help="the two sets to draw: lbfgs_train-sgd_test is Figure 5, lbfgs_test-sgd_test "
+        "Figure S3",
+    )
+    parser.add_argument("--scale", required=True, help="name of the scale, stamped in a corner")
+    parser.add_argument("--dataset", required=True, help="name of the dataset, stamped likewise")
+    parser.add_argument(
+        "--output-stem",
+        type=Path,
+        required=True,
+        help="figure to write, without suffix: .pdf, .png and .csv are added",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Draw and write the figure."""
+    arguments = parse_arguments()
+    numbers = lengths.shown_numbers(arguments.lengths, arguments.centroids, arguments.comparison)
+    figure = lengths.draw(numbers)
+    style.stamp(figure, arguments.scale, arguments.dataset)
+    style.save(figure, numbers, arguments.output_stem)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

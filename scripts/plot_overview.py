@@ -1,0 +1,36 @@
+"""Figure 1: sample images, a network, and a landscape with two minima."""
+
+import argparse
+from pathlib import Path
+
+from topography import command_line, storage
+from topography.figures import overview, style
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="dataset, {dataset}.safetensors")
+    parser.add_argument("--scale", required=True, help="name of the scale, stamped in a corner")
+    parser.add_argument("--dataset", required=True, help="name of the dataset, stamped likewise")
+    parser.add_argument(
+        "--output-stem",
+        type=Path,
+        required=True,
+        help="figure to write, without suffix: .pdf, .png and .csv are added",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Draw and write the figure."""
+    arguments = parse_arguments()
+    data = storage.read_tensors(arguments.data)
+    numbers = overview.shown_numbers(data["train_images"], data["train_labels"])
+    figure = overview.draw(numbers)
+    style.stamp(figure, arguments.scale, arguments.dataset)
+    style.save(figure, numbers, arguments.output_stem)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,3 @@
+"""Kernel PCA of solutions (section II.4)."""
+
+KERNELS = ("rbf", "linear", "polynomial", "sigmoid", "pca")
