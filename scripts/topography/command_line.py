@@ -1,18 +1,45 @@
-"""How a fixable problem reaches the user of any script."""
+"""What all the scripts share: one-line errors, and settings given as a JSON argument."""
 
+import argparse
+import json
 import sys
 from collections.abc import Callable
+from typing import Any, NoReturn
 
 from topography.errors import TopographyError
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run ``main``; report an expected failure on stderr and exit with code 1, without a traceback.
+    """Call ``main``; an expected error becomes one line on stderr and exit status 1.
 
-    Any other exception is a defect of the program and keeps its traceback.
+    Any other exception keeps its traceback, because it is a defect somebody has to find.
     """
     try:
         main()
-    except TopographyError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        raise SystemExit(1) from None
+    except TopographyError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(1)
+
+
+def settings(text: str) -> dict[str, Any]:
+    """Read a JSON object given as one argument: ``add_argument("--settings", type=settings)``.
+
+    Raises:
+        argparse.ArgumentTypeError: ``text`` is not JSON, holds NaN or infinity, or is no object.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not JSON ({error}); write one quoted object such as '{{\"epochs\": 75}}'"
+        ) from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is JSON but not an object; write one such as '{{\"epochs\": 75}}'"
+        )
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """Turn away the non-finite numbers that Python's JSON reader lets in."""
+    raise ValueError(f"{name} is not a number a setting can have")

@@ -66,7 +66,7 @@ def atomic_path(path: AnyPath) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         if _is_about(error, temporary, path):
-            raise _cannot_write(path, error.strerror or str(error)) from error
+            raise cannot_write(path, error) from error
         raise
     finally:
         with suppress(OSError):
@@ -123,6 +123,14 @@ def write_table(path: AnyPath, table: "pandas.DataFrame") -> None:
         temporary.write_bytes(content.getvalue().encode())
 
 
+def cannot_write(path: AnyPath, error: OSError) -> StorageError:
+    """Make the error to raise when the operating system refuses to write ``path``."""
+    return StorageError(
+        f"Cannot write {path}: {error}. Check that its folder exists and is writable, "
+        "and that the disk has space left."
+    )
+
+
 # Reading ------------------------------------------------------------------------------------------
 
 
@@ -133,8 +141,8 @@ def read_tensors(
 
     Args:
         path: the safetensors file.
-        shapes: arrays that must be there. A size is a number, ``None`` for any, or a letter that
-            stands for the same size wherever it occurs: ``{"seeds": ["S"], "weights": ["S", "P"]}``.
+        shapes: arrays that must be there, such as ``{"seeds": ["S"], "weights": ["S", "P"]}``.
+            A size is a number, ``None`` for any, or a letter: the same size wherever it occurs.
         finite: names of arrays in which NaN and infinity are an error.
 
     Raises:
@@ -165,7 +173,7 @@ def read_table(path: AnyPath, columns: Iterable[str] = ()) -> "pandas.DataFrame"
     """Read a CSV table written by ``write_table``.
 
     A column is int64, float64 or bool if all its cells say so, otherwise text; empty cells stay
-    empty text. A float column of whole numbers comes back as int64, as the file shows no difference.
+    empty text. A float column of whole numbers comes back as int64: the file shows no difference.
 
     Args:
         path: the CSV file.
@@ -230,13 +238,6 @@ def _is_about(error: OSError, temporary: Path, path: Path) -> bool:
         return True
     own = {os.fspath(place) for place in (temporary, path, *path.parents)}
     return error.filename is not None and os.fspath(error.filename) in own
-
-
-def _cannot_write(path: AnyPath, reason: str) -> StorageError:
-    return StorageError(
-        f"Cannot write {path}: {reason}. Check that its folder exists and is writable, "
-        "and that the disk has space left."
-    )
 
 
 def _cannot_read(path: AnyPath, error: OSError) -> StorageError:
@@ -355,7 +356,7 @@ def _column_as_text(path: AnyPath, name: str, values: np.ndarray) -> list[str]:
 
 
 def _values(cells: list[str]) -> Any:
-    """Give one column its type: an array of int64, float64 or bool, or the text cells as they are."""
+    """Give one column its type: an array of int64, float64 or bool, or the cells as they are."""
     if cells and all(cell in ("True", "False") for cell in cells):
         return np.array([cell == "True" for cell in cells])
     if cells and all(INTEGER.fullmatch(cell) for cell in cells):
