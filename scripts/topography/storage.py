@@ -35,6 +35,7 @@ CHECKSUM_KEY = "checksum"
 STORABLE_KINDS = "biuf"  # numpy's codes of boolean, signed, unsigned, floating
 FULL_OR_FAILING_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 HOW_TO_REMAKE = "Delete it and run the workflow again to remake it."
+NEEDS_QUOTES = re.compile(r'[,"\r\n]')
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf|nan")
 
@@ -115,12 +116,9 @@ def write_table(path: AnyPath, table: "pandas.DataFrame") -> None:
             f"Cannot write {path}: column names {names} are not text or not unique. Rename them."
         )
     columns = [_column_as_text(path, name, table[name].to_numpy()) for name in names]
-    content = io.StringIO(newline="")
-    writer = csv.writer(content, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(zip(*columns, strict=True))
+    lines = [_row(names), *(_row(cells) for cells in zip(*columns, strict=True))]
     with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getvalue().encode())
+        temporary.write_bytes("".join(lines).encode())
 
 
 def cannot_write(path: AnyPath, error: OSError) -> StorageError:
@@ -333,6 +331,14 @@ def _read_rows(path: AnyPath) -> list[list[str]]:
         raise StorageError(
             f"{path} is truncated, damaged or no CSV file ({error}). {HOW_TO_REMAKE}"
         ) from error
+
+
+def _row(cells: Iterable[str]) -> str:
+    """Write one row of CSV; Python's own writer leaves a carriage return, which ends rows, bare."""
+    quoted = (
+        '"' + cell.replace('"', '""') + '"' if NEEDS_QUOTES.search(cell) else cell for cell in cells
+    )
+    return (",".join(quoted) or '""') + "\n"
 
 
 def _column_as_text(path: AnyPath, name: str, values: np.ndarray) -> list[str]:

@@ -1,0 +1,145 @@
+"""Image sets of 28 x 28 grey pixels in ten classes, one module each, found by name.
+
+A dataset module offers one function::
+
+    def load(folder: Path, source: str) -> Dataset
+
+``folder`` is where it may keep what it downloads, and ``source`` says where the raw files are:
+``download`` for the usual mirrors, a local folder, or the ``file://`` or ``https://`` address of a
+mirror. A module whose data need no files ignores both. Modules named with a leading underscore are
+helpers, not datasets.
+"""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from topography.errors import TopographyError
+from topography.storage import AnyPath, read_metadata, read_tensors, write_tensors
+
+SIDE = 28
+CLASSES = 10
+SHAPES = {
+    "train_images": ("N", SIDE, SIDE),
+    "train_labels": ("N",),
+    "test_images": ("M", SIDE, SIDE),
+    "test_labels": ("M",),
+}
+
+
+class DatasetError(TopographyError):
+    """A dataset is unknown, its raw files are missing or damaged, or it is too small."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and labels as published: uint8, images [N, 28, 28] from 0 (black) to 255.
+
+    Attributes:
+        train_images, train_labels: [N, 28, 28] and [N].
+        test_images, test_labels: [M, 28, 28] and [M].
+        provenance: text notes stored with it: ``dataset``, ``source``, ``sha256 of ...``.
+
+    Raises:
+        DatasetError: a type, shape or label does not fit.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
+            if images.dtype != np.uint8 or labels.dtype != np.uint8:
+                raise DatasetError(
+                    f"{part} images and labels have types {images.dtype} and {labels.dtype}, "
+                    "expected uint8. Correct the module that loads this dataset."
+                )
+            if images.shape != (len(labels), SIDE, SIDE) or labels.ndim != 1:
+                raise DatasetError(
+                    f"{part} images and labels have shapes {images.shape} and {labels.shape}, "
+                    f"expected [N, {SIDE}, {SIDE}] and [N]. "
+                    "Correct the module that loads this dataset."
+                )
+            if (labels >= CLASSES).any():
+                raise DatasetError(
+                    f"{part} labels reach {labels.max()}, expected 0 to {CLASSES - 1}. "
+                    "Correct the module that loads this dataset."
+                )
+
+
+def dataset_names() -> list[str]:
+    """Names of all datasets: the public modules of this package."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_")
+
+
+def load_dataset(name: str, folder: AnyPath, source: str) -> Dataset:
+    """Load a dataset from its raw files by the name of its module.
+
+    Args:
+        name: module name, such as ``mnist``.
+        folder: where raw downloads are kept; made if missing.
+        source: ``download``, a local folder, or a ``file://`` or ``https://`` mirror.
+
+    Raises:
+        DatasetError: no such dataset, or its raw files are missing or damaged.
+        StorageError: ``folder`` cannot be written.
+    """
+    if name not in dataset_names():
+        raise DatasetError(
+            f"Unknown dataset {name!r}; known are {', '.join(dataset_names())}. "
+            "Choose one of these, or add a module of that name to topography/datasets."
+        )
+    dataset = importlib.import_module(f"{__name__}.{name}").load(Path(folder), source)
+    return replace(dataset, provenance={"dataset": name, **dataset.provenance})
+
+
+def write_dataset(path: AnyPath, dataset: Dataset) -> None:
+    """Write a dataset, with its provenance as metadata, as one safetensors file.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    write_tensors(path, {name: getattr(dataset, name) for name in SHAPES}, dataset.provenance)
+
+
+def read_dataset(
+    path: AnyPath, train_images: int | None = None, test_images: int | None = None
+) -> Dataset:
+    """Read a dataset written by ``write_dataset``, or the first images of each part.
+
+    Args:
+        path: the safetensors file.
+        train_images: how many of the first training images to keep; all if ``None``.
+        test_images: the same for the test images.
+
+    Raises:
+        StorageError: the file is missing, damaged, or no dataset.
+        DatasetError: it has fewer images than asked for, or an asked number is not positive.
+    """
+    tensors = read_tensors(path, SHAPES)
+    train = _first(path, "train", train_images, len(tensors["train_labels"]))
+    test = _first(path, "test", test_images, len(tensors["test_labels"]))
+    return Dataset(
+        train_images=tensors["train_images"][train],
+        train_labels=tensors["train_labels"][train],
+        test_images=tensors["test_images"][test],
+        test_labels=tensors["test_labels"][test],
+        provenance=read_metadata(path),
+    )
+
+
+def _first(path: AnyPath, part: str, count: int | None, available: int) -> slice:
+    """Slice of the first ``count`` images, all if ``None``; there must be that many."""
+    if count is not None and not 1 <= count <= available:
+        raise DatasetError(
+            f"{path} has {available} {part} images, but {count} are asked for. "
+            f"Set the number of {part} images between 1 and {available}."
+        )
+    return slice(count)
