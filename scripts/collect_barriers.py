@@ -25,8 +25,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Write the barrier table."""
     arguments = parse_arguments()
-    pairs = storage.read_table(arguments.pairs)
-    paths = {str(path): storage.read_tensors(path) for path in arguments.paths}
+    pairs = storage.read_table(arguments.pairs, barriers.PAIR_COLUMNS)
+    paths = {path: storage.read_tensors(path, barriers.PATH_SHAPES) for path in arguments.paths}
     storage.write_table(arguments.output, barriers.collect(pairs, paths))
 
 

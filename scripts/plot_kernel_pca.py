@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line
+from topography import command_line, storage
 from topography.figures import kernel_pca, style
 from topography.kernel_pca import KERNELS
 from topography.naming import COMPARISONS
@@ -43,9 +43,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Draw and write the figure."""
     arguments = parse_arguments()
-    numbers = kernel_pca.shown_numbers(
-        arguments.projections, arguments.comparison, arguments.kernel
-    )
+    projections = {path.stem: storage.read_table(path) for path in arguments.projections}
+    numbers = kernel_pca.shown_numbers(projections, arguments.comparison, arguments.kernel)
     figure = kernel_pca.draw(numbers)
     style.stamp(figure, arguments.scale, arguments.dataset)
     style.save(figure, numbers, arguments.output_stem)

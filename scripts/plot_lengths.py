@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line
+from topography import command_line, storage
 from topography.figures import lengths, style
 from topography.naming import COMPARISONS
 
@@ -23,7 +23,7 @@ def parse_arguments() -> argparse.Namespace:
         type=Path,
         nargs="+",
         required=True,
-        help="centroid distances {architecture}.centroids.csv, in the same order",
+        help="centroid distances {architecture}.centroids.csv of the same architectures",
     )
     parser.add_argument(
         "--comparison",
@@ -46,7 +46,16 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Draw and write the figure."""
     arguments = parse_arguments()
-    numbers = lengths.shown_numbers(arguments.lengths, arguments.centroids, arguments.comparison)
+    lengths_by_architecture = {
+        path.stem: storage.read_table(path, ["set", "length"]) for path in arguments.lengths
+    }
+    centroids_by_architecture = {
+        path.stem.removesuffix(".centroids"): storage.read_table(path, ["distance"])
+        for path in arguments.centroids
+    }
+    numbers = lengths.shown_numbers(
+        lengths_by_architecture, centroids_by_architecture, arguments.comparison
+    )
     figure = lengths.draw(numbers)
     style.stamp(figure, arguments.scale, arguments.dataset)
     style.save(figure, numbers, arguments.output_stem)

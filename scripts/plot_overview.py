@@ -26,8 +26,8 @@ def main() -> None:
     """Draw and write the figure."""
     arguments = parse_arguments()
     data = storage.read_tensors(arguments.data)
-    numbers = overview.shown_numbers(data["train_images"], data["train_labels"])
-    figure = overview.draw(numbers)
+    numbers = overview.shown_numbers(data["train_labels"])
+    figure = overview.draw(numbers, data["train_images"])
     style.stamp(figure, arguments.scale, arguments.dataset)
     style.save(figure, numbers, arguments.output_stem)
 

@@ -51,7 +51,7 @@ def main() -> None:
     trained = selection.read_trained(arguments.weights, arguments.runs)
     for seed, reason in selection.failures(trained.runs):
         print(f"seed {seed} failed in training and is skipped: {reason}", file=sys.stderr)
-    ranked = selection.rank_runs(trained.runs, arguments.keep)
+    ranked = selection.rank_runs(trained, arguments.keep)
     train_set, test_set = selection.kept_sets(trained, ranked)
     storage.write_tensors(arguments.train_set, train_set, {"checkpoint": "train"})
     storage.write_tensors(arguments.test_set, test_set, {"checkpoint": "test"})

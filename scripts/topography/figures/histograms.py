@@ -1,0 +1,77 @@
+"""Histograms of several sets in one panel, on common bins (Figs. 4, 5, S2, S3)."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from topography.figures import style
+from topography.naming import set_label
+
+LOGARITHMIC_FROM = 50  # ratio of the largest to the smallest value
+
+
+def is_logarithmic(low: float, high: float) -> bool:
+    """Whether values from ``low`` to ``high`` would crowd on a linear axis."""
+    return low > 0 and high / low > LOGARITHMIC_FROM
+
+
+def common_edges(samples: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Bin edges from the smallest to the largest of all values; few values get wide bins."""
+    values = np.concatenate(list(samples.values()))
+    low, high = values.min(), values.max()
+    if low == high:
+        margin = 0.05 * abs(low) or 0.5
+        low, high = low - margin, high + margin
+    bins = int(np.clip(2 * np.sqrt(max(map(len, samples.values()))), 8, 40))
+    return (np.geomspace if is_logarithmic(low, high) else np.linspace)(low, high, bins + 1)
+
+
+def histogram_table(samples: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
+    """Counts on common bins, per panel.
+
+    Args:
+        samples: architecture -> set -> values.
+
+    Returns:
+        Rows ``architecture``, ``set``, ``bin_left``, ``bin_right`` (the last bin includes it),
+        ``count``.
+    """
+    tables = []
+    for architecture, sets in samples.items():
+        edges = common_edges(sets)
+        for name, values in sets.items():
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "architecture": architecture,
+                        "set": name,
+                        "bin_left": edges[:-1],
+                        "bin_right": edges[1:],
+                        "count": np.histogram(values, edges)[0],
+                    }
+                )
+            )
+    return pd.concat(tables, ignore_index=True)
+
+
+def draw_histograms(axes: Axes, panel: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    """Draw the histograms of one panel: filled, and outlined where they overlap."""
+    for name, bins in panel.groupby("set", sort=False):
+        edges = np.append(bins["bin_left"], bins["bin_right"].iloc[-1])
+        axes.stairs(bins["count"], edges, fill=True, color=colours[name], alpha=0.45)
+        axes.stairs(bins["count"], edges, color=colours[name], linewidth=1.1)
+    low, high = panel["bin_left"].min(), panel["bin_right"].max()
+    if is_logarithmic(low, high):
+        style.label_logarithmic_axis(axes, "x", low, high)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.get_major_locator().set_params(integer=True)
+
+
+def add_set_legend(figure: Figure, colours: Mapping[str, str]) -> None:
+    """Legend of the sets by colour."""
+    patches = [Patch(facecolor=(colour, 0.45), edgecolor=colour) for colour in colours.values()]
+    style.add_legend(figure, patches, [set_label(name) for name in colours])

@@ -1,0 +1,104 @@
+"""Figure 3: paths between two minima of a landscape of two dimensions."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from topography.figures import style
+
+STRAIGHT = "straight"
+PENALTY_PREFIX = "penalty_"
+STRAIGHT_COLOUR = "#1f77b4"
+PATH_COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c")  # blue, orange, green, as in the paper
+HEIGHT = 3.0  # inches
+LEVELS = 24
+
+
+def shown_numbers(tensors: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """All points of all paths: the straight line, then the penalties upwards.
+
+    Returns:
+        Rows ``path``, ``penalty`` (lambda; NaN for the straight line), ``t``, ``x``, ``y``,
+        ``loss``, ``highest`` (the point that gives the path its height, Eq. 5). The contours behind
+        them are the closed formula of the paper's caption, evaluated on a grid.
+    """
+    penalties = sorted(
+        float(name.removeprefix(PENALTY_PREFIX).removesuffix("_losses"))
+        for name in tensors
+        if name.startswith(PENALTY_PREFIX) and name.endswith("_losses")
+    )
+    named = {STRAIGHT: np.nan} | {f"{PENALTY_PREFIX}{value:g}": value for value in penalties}
+    tables = []
+    for name, penalty in named.items():
+        points, losses = tensors[f"{name}_points"], tensors[f"{name}_losses"]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "path": name,
+                    "penalty": penalty,
+                    "t": tensors["t"],
+                    "x": points[:, 0],
+                    "y": points[:, 1],
+                    "loss": losses,
+                    "highest": np.arange(len(losses)) == losses.argmax(),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def draw(numbers: pd.DataFrame, tensors: Mapping[str, np.ndarray]) -> Figure:
+    """The landscape with the paths (a), and the loss along them (b).
+
+    Args:
+        numbers: the paths.
+        tensors: ``grid_x``, ``grid_y``, ``grid_losses`` for the contours.
+    """
+    figure = style.new_figure(HEIGHT)
+    map_axes, profile_axes = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    style.name_panel(map_axes, "a")
+    style.name_panel(profile_axes, "b")
+    _draw_contours(figure, map_axes, tensors)
+    colours = iter(PATH_COLOURS * 10)
+    handles, labels = [], []
+    for order, (name, path) in enumerate(numbers.groupby("path", sort=False)):
+        straight = name == STRAIGHT
+        look = {
+            "color": STRAIGHT_COLOUR if straight else next(colours),
+            "linestyle": "--" if straight else "-",
+        }
+        map_axes.plot(
+            path["x"], path["y"], marker="." if not straight else "", markersize=3.5, **look
+        )
+        handles += profile_axes.plot(path["t"], path["loss"], **look)
+        labels.append("straight line" if straight else rf"$\lambda$ = {path['penalty'].iloc[0]:g}")
+        _label_height(profile_axes, path[path["highest"]].iloc[0], order)
+    _mark_minima(map_axes, numbers[numbers["path"] == STRAIGHT])
+    map_axes.set(xlabel=r"$x$", ylabel=r"$y$", aspect="equal")
+    profile_axes.set(xlabel=r"Curve parameter $t$", ylabel=r"Loss $f(x(t), y(t))$", xlim=(0, 1))
+    style.add_legend(figure, handles, labels)
+    return figure
+
+
+def _draw_contours(figure: Figure, axes: Axes, tensors: Mapping[str, np.ndarray]) -> None:
+    """Filled contours in grey, so that the paths carry the colours."""
+    filled = axes.contourf(
+        tensors["grid_x"], tensors["grid_y"], tensors["grid_losses"], LEVELS, cmap="Greys_r"
+    )
+    figure.colorbar(filled, ax=axes, label=r"Loss $f(x, y)$")
+
+
+def _mark_minima(axes: Axes, straight: pd.DataFrame) -> None:
+    """Name the two ends of the paths; network 1 of Eq. 3 is at t = 1."""
+    for label, row in (("1", straight["t"].idxmax()), ("2", straight["t"].idxmin())):
+        end = straight.loc[row]
+        axes.annotate(rf"$w_{label}$", (end["x"], end["y"]))
+
+
+def _label_height(axes: Axes, top: pd.Series, order: int) -> None:
+    """Black dot at the height of a path, with its name and value."""
+    axes.plot(top["t"], top["loss"], "o", color="black", markersize=4)
+    axes.annotate(rf"$H_{order}$ = {top['loss']:.3f}", (top["t"], top["loss"]))

@@ -1,0 +1,151 @@
+"""Table 1 (losses) and Table S1 (weights) of the paper, as CSV and Markdown."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from topography import storage
+from topography.errors import TopographyError
+from topography.naming import (
+    CHECKPOINTS,
+    architecture_label,
+    in_paper_order,
+    optimizer_label,
+    split_set,
+)
+
+MISSING = "-"
+
+
+class TableError(TopographyError):
+    """The inputs of a table do not belong together."""
+
+
+def loss_table(
+    selections: Mapping[tuple[str, str], pd.DataFrame], statistics: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """Mean losses of the kept runs: train loss of the train weights, test loss of the test weights.
+
+    Args:
+        selections: (architecture, optimizer) -> selection table.
+        statistics: architecture -> weight statistics, for the number of parameters.
+
+    Returns:
+        One row per architecture and optimizer: ``architecture``, ``optimizer``, ``parameters``,
+        ``runs``, and mean and standard deviation (over the runs, n - 1; NaN for a single run) of
+        both losses.
+
+    Raises:
+        TableError: an architecture has no weight statistics.
+    """
+    rows = []
+    for (architecture, optimizer), selection in selections.items():
+        if architecture not in statistics:
+            raise TableError(
+                f"No weight statistics of architecture {architecture!r} were given, only of "
+                f"{sorted(statistics)}. Add {architecture}.csv to --statistics."
+            )
+        kept = selection[selection["kept"]]
+        row = {
+            "architecture": architecture,
+            "optimizer": optimizer,
+            "parameters": statistics[architecture]["parameters"].iloc[0],
+            "runs": len(kept),
+        }
+        for checkpoint in CHECKPOINTS:
+            losses = kept[f"{checkpoint}_loss"]
+            row[f"{checkpoint}_loss"] = losses.mean()
+            row[f"{checkpoint}_loss_standard_deviation"] = losses.std(ddof=1)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def weight_table(statistics: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Weight statistics of all architectures in one table, ``architecture`` in front."""
+    return pd.concat(
+        [
+            table.assign(architecture=architecture)[["architecture", *table.columns]]
+            for architecture, table in statistics.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def loss_markdown(losses: pd.DataFrame, scale: str, dataset: str) -> str:
+    """Table 1 in the shape of the paper: train losses, then test losses, then N_prm."""
+    optimizers = in_paper_order(losses["optimizer"])
+    header = [
+        f"{checkpoint} loss, {optimizer_label(optimizer)}"
+        for checkpoint in CHECKPOINTS
+        for optimizer in optimizers
+    ]
+    cells = losses.set_index(["architecture", "optimizer"])
+    body = []
+    for architecture in losses["architecture"].unique():
+        numbers = [
+            _scientific(cells[f"{checkpoint}_loss"].get((architecture, optimizer)))
+            for checkpoint in CHECKPOINTS
+            for optimizer in optimizers
+        ]
+        parameters = str(losses.loc[losses["architecture"] == architecture, "parameters"].iloc[0])
+        body.append([architecture_label(architecture), *numbers, parameters])
+    runs = "/".join(str(number) for number in sorted(losses["runs"].unique()))
+    caption = (
+        f"Table 1. Average train loss (weights at the minimum of the train loss) and test loss "
+        f"(weights at the minimum of the test loss) over {runs} independent runs. "
+        f"Scale {scale}, dataset {dataset}."
+    )
+    return _markdown(caption, ["NN", *header, "N_prm"], body)
+
+
+def weight_markdown(weights: pd.DataFrame, scale: str, dataset: str) -> str:
+    """Table S1 in the shape of the paper: per architecture, mean and sd of each set."""
+    sets = weights["set"].unique()
+    ordered = [
+        f"{optimizer}_{checkpoint}"
+        for checkpoint in CHECKPOINTS
+        for optimizer in reversed(in_paper_order(split_set(name)[0] for name in sets))
+        if f"{optimizer}_{checkpoint}" in sets
+    ]
+    header = [
+        f"{split_set(name)[1]} {optimizer_label(split_set(name)[0])} {symbol}"
+        for name in ordered
+        for symbol in ("mean", "sd")
+    ]
+    cells = weights.set_index(["architecture", "set"])
+    body = [
+        [
+            architecture_label(architecture),
+            *(
+                _scientific(cells[column].get((architecture, name)))
+                for name in ordered
+                for column in ("mean", "standard_deviation")
+            ),
+        ]
+        for architecture in weights["architecture"].unique()
+    ]
+    caption = (
+        "Table S1. Mean and standard deviation (sd) of all weights and biases of a set of "
+        f"networks, at the minimum of the train loss (train) and of the test loss (test). "
+        f"Scale {scale}, dataset {dataset}."
+    )
+    return _markdown(caption, ["NN", *header], body)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, complete or not at all."""
+    with storage.atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _scientific(value: float | None) -> str:
+    """Two decimals and a power of ten, as the paper prints its numbers."""
+    return MISSING if value is None else f"{value:.2e}"
+
+
+def _markdown(caption: str, header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A caption and a table whose first column is text and whose others are numbers."""
+    alignment = ["---", *["---:"] * (len(header) - 1)]
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, alignment, *body)]
+    return "\n".join([caption, "", *lines, ""])
