@@ -1,0 +1,315 @@
+"""What every architecture offers: losses and gradients of many parameter vectors at once.
+
+Shapes used throughout: B networks (parameter vectors), n images, D = 784 pixels, P parameters.
+Activations are *feature-major*, [B, features, n]: a layer is then `weights @ activations` with the
+weight matrices as PyTorch stores them, and elementwise work runs over contiguous images.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+PIXELS = 784
+
+
+class Parameter(NamedTuple):
+    """One named block of the flat parameter vector."""
+
+    name: str
+    shape: tuple[int, ...]
+    fan_in: int  # PyTorch's default initialisation: uniform in ±1/sqrt(fan_in)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+class Architecture(ABC):
+    """A small network: its parameter blocks, and the losses and gradients of a batch of such
+    networks.
+
+    The three ways to write one: `AutogradArchitecture` (a forward pass only, the place to start),
+    `DenseInputArchitecture` (dense first layer, computed once for many related networks), or this
+    class (forward and backward written by hand).
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...]  # in the order of PyTorch's module.parameters()
+    activation_floats: int  # numbers held per image and network while a gradient is computed
+
+    @property
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {parameter.name: parameter.shape for parameter in self.parameters}
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(parameter.size for parameter in self.parameters)
+
+    def initialise(self, generator: torch.Generator) -> Tensor:
+        """Initial parameter vector [P], float32, distributed as PyTorch initialises these
+        layers."""
+        blocks = []
+        for parameter in self.parameters:
+            bound = 1.0 / math.sqrt(parameter.fan_in)
+            blocks.append((2.0 * torch.rand(parameter.size, generator=generator) - 1.0) * bound)
+        return torch.cat(blocks)
+
+    def split(self, params: Tensor) -> dict[str, Tensor]:
+        """Views of the blocks of params [B, P], each [B, *shape], by name."""
+        sizes = [parameter.size for parameter in self.parameters]
+        blocks = params.split(sizes, dim=-1)
+        return {
+            parameter.name: block.unflatten(-1, parameter.shape)
+            for parameter, block in zip(self.parameters, blocks, strict=True)
+        }
+
+    @abstractmethod
+    def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """Sum of the image losses, [B], float64.
+
+        params: [B, P]; images: [n, D] shared by all networks, or [B, n, D], each network its own;
+        labels: [n] or [B, n], int64.
+        """
+
+    @abstractmethod
+    def loss_sums_and_gradients(
+        self, params: Tensor, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Loss sums [B], float64, and their gradients [B, P]; arguments as for `loss_sums`."""
+
+    def project(self, vectors: Tensor, images: Tensor) -> Tensor | None:
+        """What can be computed of vectors [b, K, P] before they are mixed; None where nothing
+        can."""
+        return None
+
+    def combination_loss_sums(
+        self,
+        vectors: Tensor,
+        mixing: Tensor,
+        projections: Tensor | None,
+        images: Tensor,
+        labels: Tensor,
+    ) -> Tensor:
+        """Loss sums [b, M], float64, of the networks mixing @ vectors.
+
+        vectors: [b, K, P]; mixing: [b, M, K]; projections: `project(vectors, images)`; images: [n,
+        D].
+        """
+        points = torch.bmm(mixing, vectors)
+        return self.loss_sums(points.flatten(0, 1), images, labels).view(points.shape[:2])
+
+    def combination_loss_sums_and_gradients(
+        self,
+        vectors: Tensor,
+        mixing: Tensor,
+        projections: Tensor | None,
+        images: Tensor,
+        labels: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Loss sums [b, M], and the gradients of their sum over m for the vectors, [b, K, P]."""
+        points = torch.bmm(mixing, vectors)
+        losses, gradients = self.loss_sums_and_gradients(points.flatten(0, 1), images, labels)
+        return losses.view(points.shape[:2]), torch.bmm(mixing.mT, gradients.view(points.shape))
+
+
+class AutogradArchitecture(Architecture):
+    """An architecture given by its forward pass alone; gradients come from autograd."""
+
+    @abstractmethod
+    def image_losses(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """Differentiable loss of every image under every network, [B, n]; arguments as for
+        `loss_sums`."""
+
+    def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.image_losses(params, images, labels).sum(-1, dtype=torch.float64)
+
+    def loss_sums_and_gradients(
+        self, params: Tensor, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            leaf = params.detach().requires_grad_()
+            # Networks do not interact, so the gradient of the total holds each network's own.
+            losses = self.image_losses(leaf, images, labels).sum(-1, dtype=torch.float64)
+            (gradients,) = torch.autograd.grad(losses.sum(), leaf)
+        return losses.detach(), gradients
+
+
+class DenseInputArchitecture(Architecture):
+    """A network whose first parameter block is a dense, bias-free layer over the pixels.
+
+    The first layer's output (the *features*) is linear in its weights, so for networks that are
+    linear
+    combinations of K vectors it is computed for the vectors and then mixed: K products with the
+    images instead of M. Backwards, gradients are mixed before they meet the images. Everything
+    behind the first layer is the *head*, written by hand in the two abstract methods.
+    """
+
+    @property
+    def features(self) -> int:
+        """Number of units of the first layer, F."""
+        return self.parameters[0].shape[0]
+
+    @property
+    def input_size(self) -> int:
+        """Number of parameters of the first layer."""
+        return self.parameters[0].size
+
+    @abstractmethod
+    def head_loss_sums(
+        self, features: Tensor, head_params: Tensor, images: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Loss sums [B], float64, from the features [B, F, n] and the other parameters [B,
+        P_head]."""
+
+    @abstractmethod
+    def head_loss_sums_and_gradients(
+        self, features: Tensor, head_params: Tensor, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss sums [B] and gradients for the features [B, F, n] and the head parameters [B,
+        P_head]."""
+
+    def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        features = self._features(params, images)
+        return self.head_loss_sums(features, params[:, self.input_size :], images, labels)
+
+    def loss_sums_and_gradients(
+        self, params: Tensor, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        losses, feature_gradients, head_gradients = self.head_loss_sums_and_gradients(
+            self._features(params, images), params[:, self.input_size :], images, labels
+        )
+        return losses, self._join(feature_gradients, head_gradients, images)
+
+    def project(self, vectors: Tensor, images: Tensor) -> Tensor:
+        """Features of the vectors [b, K, P] themselves: [b, K, F, n]."""
+        return self._features(vectors.flatten(0, 1), images).unflatten(0, vectors.shape[:2])
+
+    def combination_loss_sums(
+        self,
+        vectors: Tensor,
+        mixing: Tensor,
+        projections: Tensor | None,
+        images: Tensor,
+        labels: Tensor,
+    ) -> Tensor:
+        features, head_params = self._mix(vectors, mixing, projections)
+        return self.head_loss_sums(features, head_params, images, labels).view(mixing.shape[:2])
+
+    def combination_loss_sums_and_gradients(
+        self,
+        vectors: Tensor,
+        mixing: Tensor,
+        projections: Tensor | None,
+        images: Tensor,
+        labels: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        features, head_params = self._mix(vectors, mixing, projections)
+        losses, feature_gradients, head_gradients = self.head_loss_sums_and_gradients(
+            features, head_params, images, labels
+        )
+        back = mixing.mT  # [b, K, M]
+        feature_gradients = torch.bmm(back, feature_gradients.view(*mixing.shape[:2], -1))
+        head_gradients = torch.bmm(back, head_gradients.view(*mixing.shape[:2], -1))
+        feature_gradients = feature_gradients.view(-1, *features.shape[1:])
+        gradients = self._join(feature_gradients, head_gradients.flatten(0, 1), images)
+        return losses.view(mixing.shape[:2]), gradients.view(vectors.shape)
+
+    def _features(self, params: Tensor, images: Tensor) -> Tensor:
+        """First layer's output [B, F, n] of params [B, P]."""
+        weights = params[:, : self.input_size].unflatten(1, self.parameters[0].shape)
+        if images.dim() == 2:  # shared images: one large product
+            return (weights.flatten(0, 1) @ images.T).unflatten(0, weights.shape[:2])
+        return torch.bmm(weights, images.mT)
+
+    def _mix(
+        self, vectors: Tensor, mixing: Tensor, projections: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Features [b M, F, n] and head parameters [b M, P_head] of the networks mixing @
+        vectors."""
+        assert projections is not None
+        features = torch.bmm(mixing, projections.flatten(2)).view(-1, *projections.shape[2:])
+        return features, torch.bmm(mixing, vectors[..., self.input_size :]).flatten(0, 1)
+
+    def _join(self, feature_gradients: Tensor, head_gradients: Tensor, images: Tensor) -> Tensor:
+        """Gradients [B, P] for all parameters, given those for the features [B, F, n] and the
+        head."""
+        gradients = head_gradients.new_empty(len(head_gradients), self.parameter_count)
+        gradients[:, self.input_size :] = head_gradients
+        if images.dim() == 2:
+            input_gradients = feature_gradients.flatten(0, 1) @ images
+        else:
+            input_gradients = torch.bmm(feature_gradients, images)
+        gradients[:, : self.input_size] = input_gradients.view(len(head_gradients), -1)
+        return gradients
+
+
+class Activation(NamedTuple):
+    """An elementwise non-linearity: its value, and its value together with its derivative.
+
+    Both work in place on buffers of their own and are not for use under autograd.
+    """
+
+    value: Callable[[Tensor], Tensor]
+    value_and_slope: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+_LARGEST_EXPONENT = 80.0  # exp(80) is finite in float32, and softplus(x) = x long before
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)), from vectorised exp and log (half the time of log1p), without overflow."""
+    value = x.clamp(max=_LARGEST_EXPONENT).exp_().add_(1.0).log_()
+    return torch.maximum(value, x, out=value)
+
+
+def _softplus_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
+    """softplus and its derivative, the logistic function, from one exponential."""
+    exponential = x.clamp(max=_LARGEST_EXPONENT).exp_()
+    value = exponential + 1.0
+    slope = exponential.div_(value)
+    value.log_()
+    return torch.maximum(value, x, out=value), slope
+
+
+def _relu_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.clamp(min=0.0), (x > 0).to(x.dtype)
+
+
+ACTIVATIONS = {
+    "softplus": Activation(_softplus, _softplus_and_slope),
+    "relu": Activation(torch.relu, _relu_and_slope),
+}
+
+
+def get_activation(name: str) -> Activation:
+    """The activation of that name. Raises ValueError when there is none."""
+    if name not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {name!r}; choose one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every image, [B, n], from feature-major logits [B, classes, n]."""
+    log_probabilities = torch.log_softmax(logits, dim=1)
+    return -_pick(log_probabilities, labels)
+
+
+def cross_entropy_and_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of every image, [B, n], and its gradient for the logits [B, classes, n]."""
+    log_probabilities = torch.log_softmax(logits, dim=1)
+    losses = -_pick(log_probabilities, labels)
+    gradient = log_probabilities.exp_()
+    index = labels.expand(losses.shape).unsqueeze(1)
+    gradient.scatter_add_(1, index, gradient.new_full((1, 1, 1), -1.0).expand(index.shape))
+    return losses, gradient
+
+
+def _pick(values: Tensor, labels: Tensor) -> Tensor:
+    """values[b, labels[(b,) i], i], [B, n]."""
+    index = labels.expand(values.shape[0], values.shape[2]).unsqueeze(1)
+    return values.gather(1, index).squeeze(1)

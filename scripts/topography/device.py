@@ -1,0 +1,29 @@
+"""Choice of the device to compute on."""
+
+import torch
+
+from topography.errors import TopographyError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device meant by "auto" (a GPU if there is one), "cpu" or "cuda".
+
+    Raises:
+        TopographyError: another name, or a GPU asked for where there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if name != "cuda":
+        raise TopographyError(f'unknown device {name!r}: choose "auto", "cpu" or "cuda"')
+    if not torch.cuda.is_available():
+        build = torch.version.cuda
+        why = f"torch {torch.__version__} is built for CUDA {build}, but no GPU is visible
+        (nvidia-smi)" if build is None:
+            why = f"torch {torch.__version__} is a build without CUDA"
+        raise TopographyError(
+            f'device "cuda" was asked for, and there is none: {why}. '
+            "Run on a node with a GPU, or with `--config device=auto`."
+        )
+    return torch.device("cuda")

@@ -1,0 +1,98 @@
+"""What the command lines of the computing stages have in common."""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from topography.architectures.base import Architecture
+from topography.datasets import read_dataset
+from topography.device import choose_device
+from topography.fingerprint import code_id
+from topography.objective import Objective
+
+SCRIPTS = Path(__file__).parents[1]
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Type of an argument that holds settings as a JSON object."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a JSON object such as '{{\"steps\": 100}}'"
+        )
+    return value
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say which networks are computed, on what data, where."""
+    parser.add_argument(
+        "--data", type=Path, required=True, help="dataset made by prepare_dataset.py"
+    )
+    parser.add_argument("--train-images", type=int, required=True, help="use the first N of these")
+    parser.add_argument("--test-images", type=int, required=True, help="use the first N of these")
+    parser.add_argument("--architecture", required=True, help="a file in topography/architectures")
+    parser.add_argument(
+        "--architecture-settings",
+        type=json_object,
+        default={},
+        help="JSON object, such as activation",
+    )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, help="where an interrupted job keeps its state"
+    )
+
+
+def set_up_device(arguments: argparse.Namespace) -> torch.device:
+    """The device to compute on; limits the CPU threads."""
+    torch.set_num_threads(arguments.threads)
+    return choose_device(arguments.device)
+
+
+def load_objectives(
+    arguments: argparse.Namespace, architecture: Architecture, device: torch.device
+) -> dict[str, Objective]:
+    """Objectives on the "train" and the "test" images, pixels scaled to [0, 1], on the device."""
+    data = read_dataset(arguments.data, arguments.train_images, arguments.test_images)
+    parts = {
+        "train": (data.train_images, data.train_labels),
+        "test": (data.test_images, data.test_labels),
+    }
+    return {
+        name: Objective(
+            architecture,
+            torch.from_numpy(images).to(device).flatten(1).float().div_(255.0),
+            torch.from_numpy(labels).to(device).long(),
+        )
+        for name, (images, labels) in parts.items()
+    }
+
+
+def identity(
+    arguments: argparse.Namespace,
+    script: str,
+    modules: list[str],
+    outputs: list[str],
+    inputs: dict[str, Any] | None = None,
+) -> str:
+    """Hash of everything a job's state depends on: its arguments, its code and its inputs.
+
+    modules: those found by name at run time, such as "topography.optimizers.sgd". outputs:
+    arguments that say where results go and do not matter. inputs: content of input files, which
+    may change under the same name.
+    """
+    science = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in sorted(vars(arguments).items())
+        if name not in {"device", "threads", "checkpoint", *outputs}
+    }
+    code = code_id(SCRIPTS, script, *modules)
+    return hashlib.sha256(json.dumps([science, code, inputs]).encode()).hexdigest()

@@ -1,0 +1,173 @@
+"""Paths between many pairs of networks: batches that fit the memory, measurements, resumption."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from topography.checkpoint import Checkpoint
+from topography.errors import TopographyError
+from topography.objective import Objective
+from topography.paths import Paths, find_paths
+from topography.progress import Progress
+from topography.randomness import generator
+from topography.storage import read_table, read_tensors
+
+
+@dataclass(frozen=True)
+class PathSettings:
+    """How paths are searched (see `find_paths`) and measured.
+
+    fine_points: points of the grid on which finished paths are measured. images_per_step: random
+    images drawn afresh for each step, None for all; images_seed: of these draws. Losses of
+    finished paths are always over all images.
+    """
+
+    terms: int
+    points: int
+    fine_points: int
+    penalty: float
+    steps: int
+    learning_rate: float
+    keep: str
+    images_per_step: int | None
+    images_seed: int
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> "PathSettings":
+        """Settings from a JSON object. Raises TopographyError for missing or unknown names."""
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            raise TopographyError(f"--path-settings {settings}: {error}") from error
+
+
+def read_weights(path: Path, parameters: int) -> Tensor:
+    """Weight vectors [n, P] of a set. Raises StorageError where P differs or values are not
+    finite."""
+    tensors = read_tensors(path, shapes={"weights": [None, parameters]}, finite=["weights"])
+    return torch.from_numpy(tensors["weights"])
+
+
+def read_pairs(path: Path, first: int, last: int, networks: int) -> Tensor:
+    """Rows first to last (inclusive) of a pairs file, [S, 2], as indices of networks.
+
+    Raises:
+        TopographyError: there are fewer rows, or a row names a network that is not there.
+    """
+    table = read_table(path, columns=["i", "j"])
+    if not 0 <= first <= last < len(table):
+        raise TopographyError(
+            f"{path} has rows 0 to {len(table) - 1}, but {first} to {last} are asked for. "
+            "Ask for fewer pairs (pairs.count) or keep more runs (selection.keep)."
+        )
+    pairs = torch.from_numpy(table.loc[first:last, ["i", "j"]].to_numpy().copy())
+    if pairs.min() < 0 or pairs.max() >= networks:
+        raise TopographyError(
+            f"{path} names network {pairs.max()}, but the set has {networks}. "
+            "The two files belong to different selections: remake the pairs file."
+        )
+    return pairs
+
+
+def find_and_measure(
+    landscape: Objective,
+    weights: Tensor,
+    pairs: Tensor,
+    settings: PathSettings,
+    pairs_per_batch: int,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Tensor]:
+    """Paths between the networks weights [n, P] named by pairs [S, 2], and what is measured along
+    them.
+
+    Batches run one after another; when one does not fit the GPU's memory it is halved and tried
+    again. Batching never
+    changes a path: pairs do not interact, and all of them see the same images at the same step.
+
+    Returns, on the CPU: pairs [S, 2], coefficients [S, N, P], losses [S, points], fine_losses [S,
+    fine_points], straight_losses [S, points], step_losses [S, steps], lengths [S] and
+    straight_lengths [S].
+    """
+    done: dict[str, Tensor] = {}
+    saved = None if checkpoint is None else checkpoint.load()
+    if saved is not None:
+        done = {name: torch.from_numpy(array) for name, array in saved[0].items()}
+    finished = len(done["pairs"]) if done else 0
+    while finished < len(pairs):
+        batch = pairs[finished : finished + pairs_per_batch]
+        try:
+            measured = _batch(landscape, weights, batch, settings, finished, progress)
+        except torch.OutOfMemoryError:
+            if pairs_per_batch == 1:
+                raise
+            pairs_per_batch //= 2
+            torch.cuda.empty_cache()
+            continue
+        done = {
+            name: torch.cat([done[name], tensor]) if done else tensor
+            for name, tensor in measured.items()
+        }
+        finished += len(batch)
+        if checkpoint is not None and finished < len(pairs):
+            checkpoint.offer(lambda: ({name: tensor.numpy() for name, tensor in done.items()}, {}))
+    return done
+
+
+def _batch(
+    landscape: Objective,
+    weights: Tensor,
+    pairs: Tensor,
+    settings: PathSettings,
+    finished: int,
+    progress: Progress | None,
+) -> dict[str, Tensor]:
+    def report(step: int, mean_loss: Tensor) -> None:
+        if progress is not None:
+            done = finished * settings.steps + (step + 1) * len(pairs)
+            mean = mean_loss.item() / settings.points
+            progress.update(done, f"step {step + 1}, mean loss along the paths {mean:.3e}")
+
+    def sample(step: int) -> Objective:
+        stream = generator(settings.images_seed, f"path images/step {step}")
+        order = torch.randperm(landscape.count, generator=stream)
+        return landscape.subset(order[: settings.images_per_step].to(landscape.images.device))
+
+    paths = find_paths(
+        landscape,
+        weights[pairs[:, 0]],
+        weights[pairs[:, 1]],
+        terms=settings.terms,
+        points=settings.points,
+        penalty=settings.penalty,
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        keep=settings.keep,
+        landscape_at=None if settings.images_per_step is None else sample,
+        on_step=report,
+    )
+    straight = paths.straight()
+    measured = {
+        "pairs": pairs,
+        "coefficients": paths.coefficients,
+        **_losses_on_both_grids(paths, landscape, settings),
+        "straight_losses": straight.losses(landscape, settings.points),
+        "step_losses": paths.step_losses,
+        "lengths": paths.lengths(settings.fine_points),
+        "straight_lengths": straight.lengths(2),
+    }
+    return {name: tensor.cpu() for name, tensor in measured.items()}
+
+
+def _losses_on_both_grids(
+    paths: Paths, landscape: Objective, settings: PathSettings
+) -> dict[str, Tensor]:
+    """Losses at the points of the optimisation and on the fine grid, evaluated once where one
+    holds the other."""
+    fine = paths.losses(landscape, settings.fine_points)
+    stride, remainder = divmod(settings.fine_points - 1, settings.points - 1)
+    coarse = fine[:, ::stride] if remainder == 0 else paths.losses(landscape, settings.points)
+    return {"losses": coarse, "fine_losses": fine}
