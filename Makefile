@@ -1,0 +1,52 @@
+# Needs Python >= 3.11, git and make. Everything else is installed into .venv and .tools.
+
+PYTHON ?= python3
+CORES ?= 2
+
+UV := .tools/bin/uv
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test lint format clean
+
+help:
+	@echo "make setup    install the versions of uv.lock into .venv"
+	@echo "make demo     the whole pipeline in miniature: figures and tables in results/"
+	@echo "make test     all tests"
+	@echo "make lint     check the style of Python files and rules"
+	@echo "make format   correct that style where a program can"
+	@echo "make clean    remove what setup installed; results stay"
+	@echo "Variables: CORES=$(CORES), PYTHON=$(PYTHON)"
+
+setup: $(READY)
+
+$(READY): pyproject.toml uv.lock | $(UV)
+	$(UV) sync --frozen
+	@touch $@
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv .tools || \
+	  { echo "error: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	.tools/bin/python -m pip install --quiet uv
+
+demo: $(READY)
+	$(BIN)/snakemake --cores $(CORES) --config scale=smoke
+
+test: $(READY)
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+format: $(READY)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/snakefmt Snakefile rules
+
+clean:
+	rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,55 @@
+# From raw MNIST to every figure and table of Yu & Morozov, "Neural network optimization strategies
+# and the topography of the loss landscape" (arXiv 2602.21276).
+#
+#   snakemake --cores 8                            all figures and tables, at the scale in config.yaml
+#   snakemake --cores 8 results/fig4.pdf           one figure and what it needs
+#   snakemake --cores 2 --config scale=smoke       everything in miniature, within minutes
+#   snakemake --profile slurm                      the whole paper on a cluster (profiles/slurm)
+
+from snakemake.utils import min_version
+
+min_version("9.14")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/select.smk"
+include: "rules/paths.smk"
+include: "rules/analysis.smk"
+include: "rules/figures.smk"
+include: "rules/report.smk"
+
+
+# A GPU is counted per machine: profiles/default lets one job at a time use it, while a cluster hands
+# out one per job.
+resource_scopes:
+    gpu="local",
+
+
+localrules:
+    all,
+    figures,
+    tables,
+
+
+rule figures:
+    input:
+        expand(
+            "results/{figure}.{suffix}", figure=FIGURES, suffix=["pdf", "png", "csv"]
+        ),
+
+
+rule tables:
+    input:
+        expand("results/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]),
+
+
+rule all:
+    default_target: True
+    input:
+        rules.figures.input,
+        rules.tables.input,

@@ -1,0 +1,200 @@
+# What all rules share: the checked configuration, and the functions that name their files.
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from snakemake.common.configfile import load_configfile
+
+sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
+
+from topography import configuration, fingerprint
+from topography.errors import TopographyError
+from topography.naming import COMPARISONS
+
+# `python` in a command is the one that runs Snakemake, also without an activated environment; an
+# environment of --sdm conda still comes first.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+)
+
+
+def scale_file():
+    """The file of the scale in force, or none for the one that config.yaml holds itself."""
+    scale = config["scale"]
+    if scale == "laptop":
+        return None
+    path = f"config/{scale}.yaml"
+    known = sorted(
+        {"laptop", *(file.stem for file in Path("config").glob("*.yaml"))} - {"schema"}
+    )
+    if scale not in known:
+        raise WorkflowError(
+            f"There is no scale {scale!r}: {path} does not exist. Choose one of "
+            f"{', '.join(known)} with --config scale=..., or write that file."
+        )
+    return path
+
+
+if scale_file():
+
+    configfile: scale_file()
+
+
+def check_configuration():
+    """Stop here, with a message a user can act on, where the configuration cannot work."""
+    files = list(filter(None, [scale_file(), "config.yaml"]))
+    sources = [
+        ("the command line or a profile", workflow.config_settings.overwrite_config),
+        *((file, load_configfile(file)) for file in files),
+    ]
+    schema = load_configfile("config/schema.yaml")
+    library = Path(workflow.basedir, "scripts", "topography")
+    try:
+        configuration.check(config, schema, sources, library)
+    except TopographyError as error:
+        raise WorkflowError(str(error)) from None
+
+
+check_configuration()
+
+if workflow.is_main_process:
+    changed = workflow.config_settings.overwrite_config
+    # On stderr, so that `snakemake --dag | dot` keeps working.
+    print(configuration.summary(config, changed), file=sys.stderr, flush=True)
+
+
+# Paths in the rules: <results>/sets stands for results/smoke/sets, and so on.
+pathvars:
+    results=f"results/{config['scale']}",
+    logs=f"results/{config['scale']}/logs",
+    benchmarks=f"results/{config['scale']}/benchmarks",
+
+
+wildcard_constraints:
+    architecture="|".join(config["architectures"]),
+    optimizer="|".join(config["optimizers"]),
+    set="|".join(configuration.set_names(config)),
+    landscape="train|test",
+    first=r"\d+",
+    last=r"\d+",
+
+
+# Scales share the datasets.
+DATA = f"results/data/{config['dataset']}.safetensors"
+CHECKPOINTS = f"results/{config['scale']}/checkpoints"
+ARCHITECTURES = list(config["architectures"])
+SETS = configuration.set_names(config)
+# One job at a time on a GPU; a CPU takes as many as there are cores. With `auto` a GPU is not counted.
+GPUS = 1 if config["device"] == "cuda" else 0
+# Printed small in a corner of every figure.
+STAMP = {name: config[name] for name in ("scale", "dataset")}
+
+
+def code_id(script, *modules):
+    """Parameter of a rule that changes when the code that the rule runs changes.
+
+    modules: those that the script finds by name when it runs; wildcards are filled in.
+    """
+
+    def evaluate(wildcards):
+        names = [f"topography.{name.format(**wildcards)}" for name in modules]
+        try:
+            return fingerprint.code_id(
+                Path(workflow.basedir, "scripts"), script, *names
+            )
+        except TopographyError as error:
+            raise WorkflowError(str(error)) from None
+
+    return evaluate
+
+
+# Snakemake compares the values of a rule's parameters without their names: two that swap values
+# would go unnoticed. So a rule takes at most one bare number; the others travel inside a section,
+# where each has its name.
+
+
+def setting(*key):
+    """Parameter of a rule: the part of the configuration that applies to its architecture."""
+
+    def evaluate(wildcards):
+        value = configuration.for_architecture(config, wildcards.architecture)
+        for name in key:
+            value = value[name.format(**wildcards)]
+        return value
+
+    return evaluate
+
+
+def setting_json(*key, without=()):
+    """As `setting`, for a section that goes to the script in one argument."""
+
+    def evaluate(wildcards):
+        section = setting(*key)(wildcards)
+        kept = {name: value for name, value in section.items() if name not in without}
+        return json.dumps(kept, sort_keys=True)
+
+    return evaluate
+
+
+def architecture_json(wildcards):
+    """Parameter of a rule: the settings of the architecture itself."""
+    own = configuration.architecture_settings(config, wildcards.architecture)
+    return json.dumps(own, sort_keys=True)
+
+
+def training_files(suffix):
+    """Input of a rule: one file of every training job of its architecture and optimizer."""
+
+    def evaluate(wildcards):
+        return expand(
+            "<results>/training/{architecture}/{optimizer}/seeds_{seeds}.{suffix}",
+            seeds=configuration.seed_batches(config, wildcards.architecture),
+            suffix=suffix,
+            **wildcards,
+        )
+
+    return evaluate
+
+
+def path_files(wildcards):
+    """Input of a rule: the files of every path-finding job of its landscape, architecture, set."""
+    return expand(
+        "<results>/paths/{landscape}/{architecture}/{set}/pairs_{pairs}.safetensors",
+        pairs=configuration.pair_batches(config, wildcards.architecture),
+        **wildcards,
+    )
+
+
+def history_files(architectures):
+    """Loss curves of all training jobs of some architectures."""
+    return [
+        f"<results>/training/{architecture}/{optimizer}/seeds_{seeds}.history.csv"
+        for architecture in architectures
+        for optimizer in config["optimizers"]
+        for seeds in configuration.seed_batches(config, architecture)
+    ]
+
+
+def selection_files(architectures):
+    """Selections of some architectures with every optimizer."""
+    return expand(
+        "<results>/selection/{architecture}/{optimizer}.csv",
+        architecture=architectures,
+        optimizer=config["optimizers"],
+    )
+
+
+def barrier_files(landscape):
+    """Barrier tables of all sets that are joined on a landscape."""
+    return [
+        f"<results>/barriers/{landscape}/{architecture}/{name}.csv"
+        for architecture in ARCHITECTURES
+        for name in configuration.joined_sets(config, architecture, landscape)
+    ]
+
+
+def without_suffix(wildcards, output):
+    """Parameter of a rule: its output files without their suffixes."""
+    return os.path.splitext(output[0])[0]

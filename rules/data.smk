@@ -1,0 +1,25 @@
+# Raw images -> one checked file per dataset, shared by all scales.
+
+
+# Compute nodes of a cluster have no internet.
+localrules:
+    prepare_dataset,
+
+
+rule prepare_dataset:
+    output:
+        data="results/data/{dataset}.safetensors",
+    log:
+        "results/data/{dataset}.log",
+    conda:
+        "../envs/data.yaml"
+    # Where the files come from does not change them: a resource, unlike a parameter, reruns nothing.
+    resources:
+        source=config["data_source"],
+    params:
+        code=code_id("prepare_dataset.py", "datasets.{dataset}"),
+        raw_folder="results/data/raw/{dataset}",
+    shell:
+        "python scripts/prepare_dataset.py --dataset {wildcards.dataset:q}"
+        " --source {resources.source:q} --raw-folder {params.raw_folder:q}"
+        " --output {output.data:q} > {log:q} 2>&1"

@@ -1,0 +1,357 @@
+"""Reading, merging and checking the configuration of the workflow.
+
+A complete configuration is `config.yaml`, changed by the file of a scale (`config/<scale>.yaml`),
+changed by the command line or a profile. Here are the checks that need more than one key, the
+settings of one architecture (the general ones with its `override` on top), and how work is cut
+into jobs.
+"""
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from topography.errors import TopographyError
+from topography.naming import CHECKPOINTS
+
+Settings = Mapping[str, Any]
+Key = tuple[str, ...]
+
+# Sections that an architecture may replace in part.
+OVERRIDABLE = ("optimizers", "images", "training", "selection", "pairs", "paths")
+
+
+class ConfigurationError(TopographyError):
+    """The configuration cannot be used; the message lists every problem, its place and its cure."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Neighbouring items that share one job, from `first` to `last` inclusive."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One unusable key, what is wrong with it, and how to mend it."""
+
+    key: Key
+    what: str
+    fix: str
+
+
+def merge(base: Settings, changes: Settings) -> dict[str, Any]:
+    """A copy of `base` with `changes` on top, section by section; lists are replaced."""
+    merged = deepcopy(dict(base))
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = deepcopy(value)
+    return merged
+
+
+def for_architecture(config: Settings, architecture: str) -> dict[str, Any]:
+    """The overridable sections as they apply to one architecture."""
+    general = {section: config[section] for section in OVERRIDABLE}
+    return merge(general, config["architectures"][architecture].get("override") or {})
+
+
+def architecture_settings(config: Settings, architecture: str) -> dict[str, Any]:
+    """The settings of the architecture itself, such as its activation."""
+    return {
+        key: value
+        for key, value in config["architectures"][architecture].items()
+        if key != "override"
+    }
+
+
+def set_names(config: Settings) -> list[str]:
+    """The sets of solutions of every architecture: each optimizer's two checkpoints."""
+    return [
+        f"{optimizer}_{checkpoint}"
+        for optimizer in config["optimizers"]
+        for checkpoint in CHECKPOINTS
+    ]
+
+
+def joined_sets(config: Settings, architecture: str, landscape: str) -> list[str]:
+    """The sets of one architecture whose networks are joined by paths on a landscape."""
+    return for_architecture(config, architecture)["paths"]["landscapes"][landscape]
+
+
+def batches(first: int, count: int, size: int) -> list[Batch]:
+    """Cut `count` items numbered from `first` into batches of `size`; the last may be smaller."""
+    end = first + count
+    return [Batch(start, min(start + size, end) - 1) for start in range(first, end, size)]
+
+
+def seed_batches(config: Settings, architecture: str) -> list[Batch]:
+    """The seeds of one architecture, cut into training jobs."""
+    training = for_architecture(config, architecture)["training"]
+    return batches(training["first_seed"], training["seeds"], training["seeds_per_job"])
+
+
+def pair_batches(config: Settings, architecture: str) -> list[Batch]:
+    """The rows of a pairs file of one architecture, cut into path-finding jobs."""
+    pairs = for_architecture(config, architecture)["pairs"]
+    return batches(0, pairs["count"], pairs["per_job"])
+
+
+def summary(config: Settings, changed: Settings) -> str:
+    """What will be computed, in a few lines: the panel shown at the start.
+
+    changed: the keys set by the command line or a profile.
+    """
+    networks = trainings = paths = path_jobs = 0
+    for architecture in config["architectures"]:
+        settings = for_architecture(config, architecture)
+        optimizers = len(config["optimizers"])
+        sets = sum(len(names) for names in settings["paths"]["landscapes"].values())
+        networks += optimizers * settings["training"]["seeds"]
+        trainings += optimizers * len(seed_batches(config, architecture))
+        paths += sets * settings["pairs"]["count"]
+        path_jobs += sets * len(pair_batches(config, architecture))
+    images = config["images"]
+    folder = f"results/{config['scale']}"
+    lines = {
+        "scale": f"{config['scale']}: {config['dataset']}, "
+        f"{images['train']} train and {images['test']} test images",
+        "device": config["device"],
+        "networks": f"{networks} to train in {trainings} jobs "
+        f"({', '.join(config['architectures'])}; {', '.join(config['optimizers'])})",
+        "paths": f"{paths} to find in {path_jobs} jobs",
+        "results": f"results/ (figures and tables of this scale), {folder}/ (everything else)",
+        "logs": f"{folder}/logs/ (progress of a running job: tail -f its log)",
+        "changed": ", ".join(f"{key}={value}" for key, value in changed.items())
+        + " (by the command line or a profile)",
+    }
+    if not changed:
+        del lines["changed"]
+    title = "Topography of the loss landscape: what this configuration asks for, done or not"
+    return "\n".join([title, *(f"  {name:<9} {text}" for name, text in lines.items())])
+
+
+def check(
+    config: Settings,
+    schema: Settings,
+    sources: Sequence[tuple[str, Settings]],
+    library: Path,
+) -> None:
+    """Refuse a configuration that cannot work.
+
+    sources: what the configuration was merged from, as (name, content), the strongest first;
+        used to say where a wrong value stands.
+    library: folder of the package, with `architectures/`, `optimizers/` and `datasets/` in it.
+
+    Raises:
+        ConfigurationError: with all problems found.
+    """
+    problems = list(dict.fromkeys(_schema_problems(config, schema)))
+    if not problems:  # the rest relies on the shape that the schema promises
+        problems = [*_unknown_modules(config, library), *_unknown_sets(config)]
+    if not problems:
+        problems = list(_impossible_values(config))
+    if problems:
+        raise ConfigurationError(
+            "\n".join(
+                ["The configuration cannot be used:"]
+                + [
+                    f"- {'.'.join(problem.key)} (in {_origin(problem.key, sources)}) "
+                    f"{problem.what}. {problem.fix}."
+                    for problem in problems
+                ]
+            )
+        )
+
+
+def _origin(key: Key, sources: Sequence[tuple[str, Settings]]) -> str:
+    """Name of the strongest source that sets the key or, for a missing one, its section."""
+    for depth in range(len(key), 0, -1):
+        for name, content in sources:
+            found: Any = content
+            for part in key[:depth]:
+                found = found.get(part) if isinstance(found, Mapping) else None
+            if found is not None:
+                return name
+    return sources[-1][0]
+
+
+_TYPES = {
+    "object": "a section of keys",
+    "array": "a list",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+
+
+def _schema_problems(config: Settings, schema: Settings) -> Iterator[Problem]:
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(config):
+        key = tuple(map(str, error.absolute_path))
+        expected = error.validator_value
+        described = error.schema.get("description")
+        fix = f"It is {described}" if described else "See config.yaml for what belongs there"
+        if error.validator == "additionalProperties":
+            known = list(error.schema.get("properties", {}))
+            for name in error.instance:
+                if name not in known:
+                    yield Problem((*key, str(name)), "is not a known key", _suggest(name, known))
+        elif error.validator == "required":
+            for name in expected:
+                if name not in error.instance:
+                    yield Problem(
+                        (*key, name),
+                        "is missing",
+                        "Copy its line from the repository's config.yaml",
+                    )
+        elif error.validator == "type":
+            types = [expected] if isinstance(expected, str) else expected
+            what = f"must be {' or '.join(_TYPES[name] for name in types)}, not {error.instance!r}"
+            if isinstance(error.instance, str) and types[0] in ("integer", "number", "object"):
+                fix += (
+                    ". YAML reads 1e-4 as text: write 1.0e-4. A nested value given with --config "
+                    "arrives as text: put it into a file and pass that with --configfile"
+                )
+            yield Problem(key, what, fix)
+        elif error.validator in ("enum", "const"):
+            choices = expected if isinstance(expected, list) else [expected]
+            yield Problem(
+                key,
+                f"is {error.instance!r}, which is not a choice",
+                f"Choose one of {', '.join(map(str, choices))}",
+            )
+        elif error.validator == "contains":
+            yield Problem(key, f"lacks {error.schema['contains']['const']!r}", fix)
+        elif error.validator == "propertyNames":
+            yield Problem(key, f"has a name that cannot be used ({error.message})", fix)
+        else:  # limits of numbers, patterns and lengths: the description says them
+            yield Problem(key, f"is {error.instance!r}, which is not possible", fix)
+
+
+def _suggest(name: object, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    start = f"Did you mean {close[0]}? " if close else ""
+    return f"{start}Known here: {', '.join(known) or 'no key at all'}"
+
+
+def _unknown_modules(config: Settings, library: Path) -> Iterator[Problem]:
+    wanted: list[tuple[Key, str, str]] = [
+        *((("architectures", name), "architectures", name) for name in config["architectures"]),
+        *((("optimizers", name), "optimizers", name) for name in config["optimizers"]),
+        (("dataset",), "datasets", config["dataset"]),
+    ]
+    for key, kind, name in wanted:
+        folder = library / kind
+        known = sorted(  # base.py and names with an underscore are helpers of the others
+            path.stem for path in folder.glob("[!_]*.py") if path.stem != "base"
+        )
+        if name not in known:
+            file = folder.relative_to(library.parent.parent) / f"{name}.py"
+            yield Problem(
+                key,
+                f"names {name!r}, but there is no {file}",
+                f"{_suggest(name, known)}. To add {name!r}, write that file",
+            )
+
+
+def _unknown_sets(config: Settings) -> Iterator[Problem]:
+    for architecture in config["architectures"]:
+        override = config["architectures"][architecture].get("override") or {}
+        for optimizer in override.get("optimizers", {}):
+            if optimizer not in config["optimizers"]:
+                yield Problem(
+                    ("architectures", architecture, "override", "optimizers", optimizer),
+                    "overrides an optimizer that is not there",
+                    f"{_suggest(optimizer, list(config['optimizers']))}",
+                )
+        known = set_names(config)
+        landscapes = for_architecture(config, architecture)["paths"]["landscapes"]
+        for landscape, names in landscapes.items():
+            for name in names:
+                if name not in known:
+                    yield Problem(
+                        _written(config, architecture, "paths", "landscapes", landscape),
+                        f"names the set {name!r}, which does not exist",
+                        _suggest(name, known),
+                    )
+
+
+def _written(config: Settings, architecture: str, *key: str) -> Key:
+    """Where the value that applies to the architecture is written: its override or the section."""
+    override = config["architectures"][architecture].get("override") or {}
+    found: Any = override
+    for part in key:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return key if found is None else ("architectures", architecture, "override", *key)
+
+
+def _impossible_values(config: Settings) -> Iterator[Problem]:
+    seen = set()
+    for key, value in _numbers(config):
+        if not math.isfinite(value):
+            yield Problem(key, f"is {value}", "Give a finite number")
+    for architecture in config["architectures"]:
+        settings = for_architecture(config, architecture)
+        for key, what, fix in _conflicts(settings):
+            problem = Problem(_written(config, architecture, *key), what, fix)
+            if problem not in seen:  # a general value is wrong for every architecture alike
+                seen.add(problem)
+                yield problem
+
+
+def _numbers(value: object, key: Key = ()) -> Iterator[tuple[Key, float]]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _numbers(inner, (*key, str(name)))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _numbers(inner, key)
+    elif isinstance(value, float):
+        yield key, value
+
+
+def _conflicts(settings: Settings) -> Iterator[tuple[Key, str, str]]:
+    """Values of one architecture that exclude each other."""
+    seeds, keep = settings["training"]["seeds"], settings["selection"]["keep"]
+    if keep > seeds:
+        yield (
+            ("selection", "keep"),
+            f"is {keep}, but training.seeds is only {seeds}",
+            "Lower selection.keep or raise training.seeds",
+        )
+    count, possible = settings["pairs"]["count"], keep * (keep - 1) // 2
+    if count > possible:
+        yield (
+            ("pairs", "count"),
+            f"is {count}, but {keep} kept networks form only {possible} pairs",
+            "Lower pairs.count or raise selection.keep",
+        )
+    batch_size = settings["optimizers"]["sgd"]["batch_size"]
+    if batch_size > settings["images"]["train"]:
+        yield (
+            ("optimizers", "sgd", "batch_size"),
+            f"is {batch_size}, but images.train is only {settings['images']['train']}",
+            "Lower batch_size or raise images.train",
+        )
+    images_per_step = settings["paths"]["images_per_step"]
+    for landscape, sets in settings["paths"]["landscapes"].items():
+        images = settings["images"][landscape]
+        if sets and images_per_step is not None and images_per_step > images:
+            yield (
+                ("paths", "images_per_step"),
+                f"is {images_per_step}, but images.{landscape} is only {images}",
+                "Lower it, or write null to use all images at every step",
+            )
