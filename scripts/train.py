@@ -7,8 +7,12 @@ Writes the weights at the minimum of the train-loss curve and at the minimum of 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from topography import command_line
+
+if TYPE_CHECKING:
+    from topography.training import Training
 
 
 def arguments() -> argparse.Namespace:

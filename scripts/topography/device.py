@@ -19,8 +19,8 @@ def choose_device(name: str) -> torch.device:
         raise TopographyError(f'unknown device {name!r}: choose "auto", "cpu" or "cuda"')
     if not torch.cuda.is_available():
         build = torch.version.cuda
-        why = f"torch {torch.__version__} is built for CUDA {build}, but no GPU is visible
-        (nvidia-smi)" if build is None:
+        why = f"torch {torch.__version__} is built for CUDA {build}, but sees no GPU (nvidia-smi)"
+        if build is None:
             why = f"torch {torch.__version__} is a build without CUDA"
         raise TopographyError(
             f'device "cuda" was asked for, and there is none: {why}. '

@@ -1,9 +1,11 @@
 """Paths between many pairs of networks: batches that fit the memory, measurements, resumption."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -113,8 +115,13 @@ def find_and_measure(
         }
         finished += len(batch)
         if checkpoint is not None and finished < len(pairs):
-            checkpoint.offer(lambda: ({name: tensor.numpy() for name, tensor in done.items()}, {}))
+            checkpoint.offer(partial(_as_arrays, done))
     return done
+
+
+def _as_arrays(done: dict[str, Tensor]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """State of a checkpoint: what is measured so far, and no notes."""
+    return {name: tensor.numpy() for name, tensor in done.items()}, {}
 
 
 def _batch(

@@ -124,38 +124,46 @@ def find_paths(
         raise ValueError(f'keep must be "lowest" or "last", not {keep!r}')
 
     pairs, dimension = starts.shape
-    basis = path_basis(points, terms).to(dtype=starts.dtype, device=starts.device)
-    step_basis = basis.diff(dim=0)
-    # sum_m |w(t_m+1) - w(t_m)|^2 = trace(V' Q V) for the vectors V = (start, end, b_1 ... b_N)
-    penalty_matrix = step_basis.T @ step_basis
-    ends_vectors = torch.stack([starts, ends], dim=1)
     coefficients = starts.new_zeros(pairs, terms, dimension)
-    adam = torch.optim.Adam([coefficients], lr=learning_rate)
+    adam = _Adam(coefficients, learning_rate)
     step_losses = torch.empty(pairs, steps, dtype=torch.float64, device=starts.device)
-    best_losses = torch.full((pairs,), torch.inf, dtype=torch.float64, device=starts.device)
-    best = coefficients.clone()
-
-    def vectors() -> Tensor:
-        return torch.cat([ends_vectors, coefficients], dim=1)
-
+    lowest = coefficients.clone()
     for step in range(steps):
         at = landscape if landscape_at is None else landscape_at(step)
-        losses, gradients = at.combination(vectors()).losses_and_gradients(basis)
-        step_losses[:, step] = losses.sum(dim=1)
-        if keep == "lowest":
-            _keep_lowest(step_losses[:, step], coefficients, best_losses, best)
-        penalty_gradients = 2.0 * penalty * torch.matmul(penalty_matrix[2:], vectors())
-        coefficients.grad = gradients[:, 2:] + penalty_gradients
-        adam.step()
-        if on_step is not None:
-            on_step(step, step_losses[:, step].mean())
-    if keep == "lowest":
-        at = landscape if landscape_at is None else landscape_at(steps)
-        _keep_lowest(
-            at.combination(vectors()).losses(basis).sum(dim=1), coefficients, best_losses, best
+        losses, gradients = path_losses_and_gradients(
+            at, starts, ends, coefficients, points, penalty
         )
-        coefficients = best
-    return Paths(starts, ends, coefficients, step_losses)
+        step_losses[:, step] = losses
+        if keep == "lowest":
+            lower = losses <= step_losses[:, : step + 1].amin(dim=1)
+            lowest = torch.where(lower[:, None, None], coefficients, lowest)
+        adam.step(gradients)
+        if on_step is not None:
+            on_step(step, losses.mean())
+    return Paths(starts, ends, lowest if keep == "lowest" else coefficients, step_losses)
+
+
+def path_losses_and_gradients(
+    landscape: Landscape,
+    starts: Tensor,
+    ends: Tensor,
+    coefficients: Tensor,
+    points: int,
+    penalty: float,
+) -> tuple[Tensor, Tensor]:
+    """Summed losses [S] over the points of the paths, and the gradients [S, N, P] of Eq. 4.
+
+    The gradients include the penalty, the summed losses do not. Arguments as for `find_paths`;
+    coefficients: [S, N, P].
+    """
+    vectors = torch.cat([starts[:, None], ends[:, None], coefficients], dim=1)
+    basis = path_basis(points, coefficients.shape[1]).to(vectors)
+    losses, gradients = landscape.combination(vectors).losses_and_gradients(basis)
+    # sum_m |w(t_m+1) - w(t_m)|^2 = trace(V' Q V), Q = D' D, for D the differences of the basis
+    differences = basis.diff(dim=0)
+    quadratic = differences.T @ differences
+    penalty_gradients = 2.0 * penalty * torch.matmul(quadratic[2:], vectors)
+    return losses.sum(dim=1), gradients[:, 2:] + penalty_gradients
 
 
 def find_path(landscape: Landscape, start: Tensor, end: Tensor, **settings: object) -> "Path":
@@ -200,8 +208,28 @@ class Path:
         return Path(self.paths.straight())
 
 
-def _keep_lowest(losses: Tensor, coefficients: Tensor, best_losses: Tensor, best: Tensor) -> None:
-    """Update in place the lowest losses [S] and the coefficients [S, N, P] they belong to."""
-    lower = losses < best_losses
-    best_losses.copy_(torch.where(lower, losses, best_losses))
-    best.copy_(torch.where(lower[:, None, None], coefficients, best))
+class _Adam:
+    """Adam (Kingma & Ba, 2014, Algorithm 1) on one tensor, in place.
+
+    The same steps as torch.optim.Adam, whose constructor takes seconds to import a compiler that
+    is not used here.
+    """
+
+    MEAN_DECAY, SQUARE_DECAY, EPSILON = 0.9, 0.999, 1e-8
+
+    def __init__(self, values: Tensor, learning_rate: float) -> None:
+        self.values = values
+        self.learning_rate = learning_rate
+        self.steps = 0
+        self.mean = torch.zeros_like(values)
+        self.square = torch.zeros_like(values)
+
+    def step(self, gradients: Tensor) -> None:
+        self.steps += 1
+        self.mean.lerp_(gradients, 1.0 - self.MEAN_DECAY)
+        self.square.mul_(self.SQUARE_DECAY)
+        self.square.addcmul_(gradients, gradients, value=1.0 - self.SQUARE_DECAY)
+        scale = (1.0 - self.SQUARE_DECAY**self.steps) ** 0.5
+        denominator = self.square.sqrt().div_(scale).add_(self.EPSILON)
+        step_size = self.learning_rate / (1.0 - self.MEAN_DECAY**self.steps)
+        self.values.addcdiv_(self.mean, denominator, value=-step_size)

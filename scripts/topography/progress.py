@@ -13,23 +13,25 @@ class Progress:
         self.label = label
         self.total = total
         self.interval = interval
-        self._started = time.monotonic()
-        self._printed = self._started
-        self._first_done: int | None = None
+        self._started = self._printed = time.monotonic()
+        self._baseline: tuple[int, float] | None = None  # units done and time at the first update
 
     def update(self, done: int, detail: str = "") -> None:
         """Say that `done` units are finished; prints when it is time to, and at the end."""
         now = time.monotonic()
-        if self._first_done is None:
-            self._first_done = done - 1  # units done before this process started cost no time here
+        if self._baseline is None:
+            # What was done before (a resume) or took long once (imports) says nothing of the rate.
+            self._baseline = (done, now)
         if now - self._printed < self.interval and done < self.total:
             return
         self._printed = now
-        passed = now - self._started
-        left = passed * (self.total - done) / max(done - self._first_done, 1)
+        first, since = self._baseline
+        left = ""
+        if done > first:
+            left = f", {_clock((now - since) * (self.total - done) / (done - first))} left"
         print(
             f"{self.label}: {done}/{self.total} ({100 * done // self.total} %), "
-            f"{_clock(passed)} passed, {_clock(left)} left{'; ' if detail else ''}{detail}",
+            f"{_clock(now - self._started)} passed{left}{'; ' if detail else ''}{detail}",
             file=sys.stderr,
             flush=True,
         )

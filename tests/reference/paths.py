@@ -31,11 +31,16 @@ class ReferencePath:
         return self.losses.max().item()
 
 
+def wave(n: int, t: float) -> float:
+    """Return sin(n pi t): exactly 0 at both ends, where floating point gives 1e-16 for t = 1."""
+    return 0.0 if t in (0.0, 1.0) else math.sin(n * math.pi * t)
+
+
 def point_on_path(t: float, start: Tensor, end: Tensor, coefficients: Tensor) -> Tensor:
     """Return w(t) [P] (Eq. 3) for coefficients [N, P]."""
     point = t * start + (1 - t) * end
     for n, coefficient in enumerate(coefficients, start=1):
-        point = point + coefficient * math.sin(n * math.pi * t)
+        point = point + coefficient * wave(n, t)
     return point
 
 

@@ -1,5 +1,5 @@
 """The figures of the paper, one module each.
 
-Every module computes the numbers it shows as one table (``shown_numbers``) and draws from that table
-alone (``draw``), so that the CSV beside a figure holds what the figure shows.
+Every module computes the numbers it shows as one table (``shown_numbers``) and draws from that
+table (``draw``), so that the CSV beside a figure holds what the figure shows.
 """

@@ -56,7 +56,7 @@ def draw(numbers: pd.DataFrame, landscape: str) -> Figure:
         histograms.draw_histograms(axes, numbers[numbers["architecture"] == architecture], colours)
         axes.set_xlabel(style.loss_label(f"Path height $H$, {landscape} landscape", architecture))
         axes.set_ylabel("Number of paths")
-    histograms.add_set_legend(figure, colours)
+    style.add_legend(figure, histograms.legend_entries(colours))
     return figure
 
 

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from topography.figures import style
 from topography.naming import set_label
 
+FILL = 0.45  # opacity
 LOGARITHMIC_FROM = 50  # ratio of the largest to the smallest value
 
 
@@ -20,13 +22,16 @@ def is_logarithmic(low: float, high: float) -> bool:
 
 
 def common_edges(samples: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Bin edges from the smallest to the largest of all values; few values get wide bins."""
+    """Bin edges from the smallest to the largest of all values; few values get wide bins.
+
+    Finer than for a single histogram, because the sets can lie far apart.
+    """
     values = np.concatenate(list(samples.values()))
     low, high = values.min(), values.max()
     if low == high:
         margin = 0.05 * abs(low) or 0.5
         low, high = low - margin, high + margin
-    bins = int(np.clip(2 * np.sqrt(max(map(len, samples.values()))), 8, 40))
+    bins = int(np.clip(4 * np.sqrt(max(map(len, samples.values()))), 10, 40))
     return (np.geomspace if is_logarithmic(low, high) else np.linspace)(low, high, bins + 1)
 
 
@@ -62,16 +67,20 @@ def draw_histograms(axes: Axes, panel: pd.DataFrame, colours: Mapping[str, str])
     """Draw the histograms of one panel: filled, and outlined where they overlap."""
     for name, bins in panel.groupby("set", sort=False):
         edges = np.append(bins["bin_left"], bins["bin_right"].iloc[-1])
-        axes.stairs(bins["count"], edges, fill=True, color=colours[name], alpha=0.45)
-        axes.stairs(bins["count"], edges, color=colours[name], linewidth=1.1)
+        axes.stairs(bins["count"], edges, fill=True, color=colours[name], alpha=FILL)
+        axes.stairs(bins["count"], edges, color=colours[name], linewidth=1.1, zorder=2)
     low, high = panel["bin_left"].min(), panel["bin_right"].max()
     if is_logarithmic(low, high):
         style.label_logarithmic_axis(axes, "x", low, high)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_ylim(bottom=0)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
-def add_set_legend(figure: Figure, colours: Mapping[str, str]) -> None:
-    """Legend of the sets by colour."""
-    patches = [Patch(facecolor=(colour, 0.45), edgecolor=colour) for colour in colours.values()]
-    style.add_legend(figure, patches, [set_label(name) for name in colours])
+def legend_entries(colours: Mapping[str, str]) -> dict[str, Artist]:
+    """Legend entries of the sets: label -> patch of the set's colour."""
+    return {
+        set_label(name): Patch(facecolor=(colour, FILL), edgecolor=colour)
+        for name, colour in colours.items()
+    }

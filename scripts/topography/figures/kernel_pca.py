@@ -19,7 +19,10 @@ class FigureInputError(TopographyError):
 def shown_numbers(
     projections: Mapping[str, pd.DataFrame], comparison: str, kernel: str
 ) -> pd.DataFrame:
-    """Projections of one comparison and kernel: ``architecture``, ``set``, ``seed``, ``pc1``, ``pc2``.
+    """Projections of one comparison with one kernel.
+
+    Returns:
+        Rows ``architecture``, ``set``, ``seed``, ``pc1``, ``pc2``.
 
     Raises:
         FigureInputError: an architecture has none.
@@ -29,8 +32,8 @@ def shown_numbers(
         rows = table[(table["comparison"] == comparison) & (table["kernel"] == kernel)]
         if len(rows) == 0:
             raise FigureInputError(
-                f"The projections of architecture {architecture!r} hold no {comparison} with kernel "
-                f"{kernel!r}. Add {kernel!r} to kernel_pca.kernels and run again."
+                f"The projections of architecture {architecture!r} hold no {comparison} with "
+                f"kernel {kernel!r}. Add {kernel!r} to kernel_pca.kernels and run again."
             )
         tables.append(rows.assign(architecture=architecture))
     columns = ["architecture", "set", "seed", "pc1", "pc2"]
@@ -45,8 +48,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
     figure, panels = style.new_panels(architectures)
     for axes, architecture in zip(panels, architectures, strict=True):
         panel = numbers[numbers["architecture"] == architecture]
-        handles = [
-            axes.scatter(
+        entries = {
+            set_label(name): axes.scatter(
                 points["pc1"],
                 points["pc2"],
                 s=16,
@@ -58,8 +61,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
             for (name, points), marker in zip(
                 panel.groupby("set", sort=False), MARKERS, strict=True
             )
-        ]
+        }
         axes.set_xlabel(r"PC$_1$")
         axes.set_ylabel(r"PC$_2$")
-    style.add_legend(figure, handles, [set_label(name) for name in sets])
+    style.add_legend(figure, entries)
     return figure

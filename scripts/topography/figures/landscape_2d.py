@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from topography.figures import style
 
@@ -13,8 +14,8 @@ STRAIGHT = "straight"
 PENALTY_PREFIX = "penalty_"
 STRAIGHT_COLOUR = "#1f77b4"
 PATH_COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c")  # blue, orange, green, as in the paper
-HEIGHT = 3.0  # inches
-LEVELS = 24
+HEIGHT = 3.1  # inches
+LEVELS = 20
 
 
 def shown_numbers(tensors: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -58,47 +59,64 @@ def draw(numbers: pd.DataFrame, tensors: Mapping[str, np.ndarray]) -> Figure:
         tensors: ``grid_x``, ``grid_y``, ``grid_losses`` for the contours.
     """
     figure = style.new_figure(HEIGHT)
-    map_axes, profile_axes = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    map_axes, profile_axes = figure.subplots(1, 2, width_ratios=(1.25, 1))
     style.name_panel(map_axes, "a")
     style.name_panel(profile_axes, "b")
     _draw_contours(figure, map_axes, tensors)
     colours = iter(PATH_COLOURS * 10)
-    handles, labels = [], []
+    entries = {}
     for order, (name, path) in enumerate(numbers.groupby("path", sort=False)):
-        straight = name == STRAIGHT
-        look = {
-            "color": STRAIGHT_COLOUR if straight else next(colours),
-            "linestyle": "--" if straight else "-",
-        }
-        map_axes.plot(
-            path["x"], path["y"], marker="." if not straight else "", markersize=3.5, **look
-        )
-        handles += profile_axes.plot(path["t"], path["loss"], **look)
-        labels.append("straight line" if straight else rf"$\lambda$ = {path['penalty'].iloc[0]:g}")
+        if name == STRAIGHT:
+            label, look = "straight line", {"color": STRAIGHT_COLOUR, "linestyle": "--"}
+        else:
+            label, look = rf"$\lambda$ = {path['penalty'].iloc[0]:g}", {"color": next(colours)}
+        map_axes.plot(path["x"], path["y"], linewidth=0.7, marker=".", markersize=2.6, **look)
+        (entries[label],) = profile_axes.plot(path["t"], path["loss"], **look)
         _label_height(profile_axes, path[path["highest"]].iloc[0], order)
-    _mark_minima(map_axes, numbers[numbers["path"] == STRAIGHT])
+    _name_ends(map_axes, numbers[numbers["path"] == STRAIGHT])
     map_axes.set(xlabel=r"$x$", ylabel=r"$y$", aspect="equal")
     profile_axes.set(xlabel=r"Curve parameter $t$", ylabel=r"Loss $f(x(t), y(t))$", xlim=(0, 1))
-    style.add_legend(figure, handles, labels)
+    style.add_legend(figure, entries)
     return figure
 
 
 def _draw_contours(figure: Figure, axes: Axes, tensors: Mapping[str, np.ndarray]) -> None:
-    """Filled contours in grey, so that the paths carry the colours."""
+    """Filled contours in grey, low losses light, so that the paths carry the colours."""
+    losses = tensors["grid_losses"]
+    levels = MaxNLocator(LEVELS).tick_values(losses.min(), losses.max())
     filled = axes.contourf(
-        tensors["grid_x"], tensors["grid_y"], tensors["grid_losses"], LEVELS, cmap="Greys_r"
+        tensors["grid_x"],
+        tensors["grid_y"],
+        losses,
+        levels,
+        cmap="Greys",
+        vmin=levels[0],
+        vmax=1.25 * levels[-1],  # no black: paths over the peaks stay visible
     )
-    figure.colorbar(filled, ax=axes, label=r"Loss $f(x, y)$")
+    # stairs of grey leave hairlines between them in a PDF unless their edges are drawn too
+    filled.set_edgecolor("face")
+    figure.colorbar(filled, ax=axes, label=r"Loss $f(x, y)$", ticks=MaxNLocator(6), shrink=0.85)
 
 
-def _mark_minima(axes: Axes, straight: pd.DataFrame) -> None:
-    """Name the two ends of the paths; network 1 of Eq. 3 is at t = 1."""
-    for label, row in (("1", straight["t"].idxmax()), ("2", straight["t"].idxmin())):
+def _name_ends(axes: Axes, straight: pd.DataFrame) -> None:
+    """Name the two ends of the paths; the first of Eq. 3 is at t = 1."""
+    for name, row, offset in (
+        (r"$\mathbf{w}_1$", straight["t"].idxmax(), (-16, -8)),
+        (r"$\mathbf{w}_2$", straight["t"].idxmin(), (6, -3)),
+    ):
         end = straight.loc[row]
-        axes.annotate(rf"$w_{label}$", (end["x"], end["y"]))
+        axes.plot(end["x"], end["y"], "o", color="black", markersize=4)
+        axes.annotate(name, (end["x"], end["y"]), offset, textcoords="offset points", fontsize=9)
 
 
 def _label_height(axes: Axes, top: pd.Series, order: int) -> None:
-    """Black dot at the height of a path, with its name and value."""
-    axes.plot(top["t"], top["loss"], "o", color="black", markersize=4)
-    axes.annotate(rf"$H_{order}$ = {top['loss']:.3f}", (top["t"], top["loss"]))
+    """Black dot at the height of a path; its name and value in a list on the left."""
+    axes.plot(top["t"], top["loss"], "o", color="black", markersize=4, zorder=3)
+    axes.annotate(
+        rf"$H_{order}$ = {top['loss']:.3f}",
+        (top["t"], top["loss"]),
+        (0.05, 0.93 - 0.09 * order),
+        textcoords="axes fraction",
+        va="center",
+        arrowprops={"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.5, "shrinkB": 2},
+    )

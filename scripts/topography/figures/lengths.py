@@ -62,8 +62,10 @@ def draw(numbers: pd.DataFrame) -> Figure:
     for axes, architecture in zip(panels, architectures, strict=True):
         panel = numbers[numbers["architecture"] == architecture]
         histograms.draw_histograms(axes, panel, colours)
-        axes.axvline(panel["centroid_distance"].iloc[0], color=style.INK, linestyle=":")
+        line = axes.axvline(panel["centroid_distance"].iloc[0], color=style.INK, linestyle=":")
         axes.set_xlabel(r"Distance from the origin $|\omega^i - \bar{\omega}|$")
         axes.set_ylabel("Number of networks")
-    histograms.add_set_legend(figure, colours)
+    style.add_legend(
+        figure, histograms.legend_entries(colours) | {"centroids of the test sets": line}
+    )
     return figure

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from topography import storage
@@ -19,6 +20,7 @@ from topography.naming import (
     optimizer_label,
 )
 
+MINIMUM_LINE = {"linestyle": "--", "linewidth": 0.9}
 ROW_HEIGHT = 2.3  # inches
 LOGARITHMIC_FROM = 5  # ratio of the longest to the shortest run
 
@@ -100,19 +102,24 @@ def draw(numbers: pd.DataFrame) -> Figure:
             for optimizer in optimizers:
                 curve = curves[curves["optimizer"] == optimizer]
                 _draw_curve(axes, curve, checkpoint, colours[optimizer])
+            losses = curves[f"{checkpoint}_loss"]
+            style.label_logarithmic_axis(axes, "y", losses.min(), losses.max())
             _scale_epochs(axes, curves)
             axes.set_xlabel("Epoch")
             axes.set_ylabel(style.loss_label(f"{checkpoint.capitalize()} loss", architecture))
-    handles = [panels[0, 0].plot([], [], color=colours[name])[0] for name in optimizers]
-    style.add_legend(figure, handles, [optimizer_label(name) for name in optimizers])
+    entries = {optimizer_label(name): Line2D([], [], color=colours[name]) for name in optimizers}
+    entries["minimum, where the weights are taken"] = Line2D(
+        [], [], color=style.INK, **MINIMUM_LINE
+    )
+    style.add_legend(figure, entries)
     return figure
 
 
 def _draw_curve(axes: Axes, curve: pd.DataFrame, checkpoint: str, colour: str) -> None:
     """One loss curve with a dashed line at the epoch of its weights."""
-    axes.semilogy(curve["epoch"], curve[f"{checkpoint}_loss"], color=colour)
+    axes.plot(curve["epoch"], curve[f"{checkpoint}_loss"], color=colour)
     for epoch in curve.loc[curve[f"{checkpoint}_minimum"], "epoch"]:
-        axes.axvline(epoch, color=colour, linestyle="--", linewidth=0.9)
+        axes.axvline(epoch, color=colour, **MINIMUM_LINE)
 
 
 def _scale_epochs(axes: Axes, curves: pd.DataFrame) -> None:

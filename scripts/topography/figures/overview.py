@@ -91,6 +91,7 @@ def _draw_samples(axes: Axes, images: np.ndarray) -> tuple[float, float]:
         top, left = (step * place for place in divmod(tile, TILE_COLUMNS))
         mosaic[top : top + SIDE, left : left + SIDE] = image
     axes.imshow(mosaic, cmap="Greys", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_aspect("equal", adjustable="datalim")  # so that the panel keeps its full height
     tile = min(INPUT_TILE, len(images) - 1)
     top, left = (step * place - GAP / 2 - 0.5 for place in divmod(tile, TILE_COLUMNS))
     axes.add_patch(
@@ -108,10 +109,7 @@ def _draw_network(axes: Axes) -> None:
         for layer, (_, count, _) in enumerate(LAYERS)
     ]
     lines = [
-        (start, end)
-        for left, right in itertools.pairwise(nodes)
-        for start in left
-        for end in right
+        (start, end) for left, right in itertools.pairwise(nodes) for start in left for end in right
     ]
     axes.add_collection(LineCollection(lines, colors="#b8bcc4", linewidths=0.35, zorder=1))
     for layer, ((name, count, colour), places) in enumerate(zip(LAYERS, nodes, strict=True)):
@@ -123,7 +121,7 @@ def _draw_network(axes: Axes) -> None:
 
 
 def _node_heights(count: int) -> np.ndarray:
-    """Heights of the nodes of a layer around 0; an even count leaves room for dots in the middle."""
+    """Heights of the nodes of a layer around 0; an even count leaves room for dots between."""
     places = np.arange(count) - (count - 1) / 2
     if count % 2 == 0:
         places += 0.5 * np.sign(places)
@@ -132,35 +130,31 @@ def _node_heights(count: int) -> np.ndarray:
 
 def _draw_landscape(axes: Axes3D) -> None:
     """Surface with two minima in one valley, and a low barrier between them."""
-    x, y = np.meshgrid(np.linspace(-1.75, 1.75, 141), np.linspace(-1.5, 1.5, 121))
+    axes.computed_zorder = False  # or the surface would hide the minima
+    x, y = np.meshgrid(np.linspace(-1.7, 1.7, 141), np.linspace(-1.3, 1.3, 121))
     loss = _valley(x, y)
     axes.plot_surface(
         x,
         y,
         loss,
         cmap="viridis",
-        rcount=60,
-        ccount=60,
+        rcount=len(y),
+        ccount=len(x[0]),
         linewidth=0,
-        antialiased=True,
-        alpha=0.85,
+        antialiased=False,
         rasterized=True,
+        zorder=1,
     )
     for half in (x < 0, x > 0):
         lowest = np.where(half, loss, np.inf).argmin()
-        axes.scatter(
-            x.flat[lowest],
-            y.flat[lowest],
-            loss.flat[lowest] + 0.03,
-            color="red",
-            s=28,
-            depthshade=False,
-            zorder=10,
-        )
-    axes.view_init(elev=42, azim=-68)
-    axes.set_box_aspect((1.3, 1.0, 0.6), zoom=1.35)
+        place = x.flat[lowest], y.flat[lowest], loss.flat[lowest]
+        axes.scatter(*place, color="red", edgecolors="white", s=36, depthshade=False, zorder=2)
+    axes.view_init(elev=48, azim=-62)
+    axes.set_box_aspect((1.3, 1.0, 0.55), zoom=1.15)
 
 
 def _valley(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """A double well along x, a parabola across it, and ripples on the slopes."""
-    return 0.15 * (x**2 - 1) ** 2 + 0.45 * (y - 0.15 * x) ** 2 + 0.12 * y**2 * np.cos(4 * x + 2 * y)
+    wells = 0.15 * (x**2 - 1) ** 2
+    slopes = 0.45 * (y - 0.15 * x) ** 2
+    return wells + slopes + 0.12 * y**2 * np.cos(4 * x + 2 * y)

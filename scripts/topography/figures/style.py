@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -18,7 +19,8 @@ DOTS_PER_INCH = 200
 INK = "#222222"
 FAINT = "#777777"
 
-# Those of the paper. Light red and gold differ in lightness too, for readers who confuse their hues.
+# Those of the paper. Light red and gold differ in lightness too, for readers to whom their hues
+# look alike.
 SET_COLOURS = {
     "lbfgs_train": "#14286e",
     "lbfgs_test": "#6db3e8",
@@ -114,9 +116,11 @@ def label_logarithmic_axis(axes: Axes, which: str, low: float, high: float) -> N
     axis.set_minor_formatter(NullFormatter())
 
 
-def add_legend(figure: Figure, handles: list, labels: list[str]) -> None:
-    """One legend for all panels, above them."""
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+def add_legend(figure: Figure, entries: dict[str, Artist]) -> None:
+    """One legend for all panels, above them: label -> what it explains."""
+    figure.legend(
+        list(entries.values()), list(entries), loc="outside upper center", ncols=len(entries)
+    )
 
 
 def stamp(figure: Figure, scale: str, dataset: str | None = None) -> None:
@@ -128,6 +132,8 @@ def stamp(figure: Figure, scale: str, dataset: str | None = None) -> None:
 def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> None:
     """Write ``stem``.pdf, .png and .csv; equal figures give equal files."""
     storage.write_table(f"{stem}.csv", numbers)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: both files alike, and less to compute
     # Neither the time nor the version of the writer: nothing that differs between two equal runs.
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
         with storage.atomic_path(f"{stem}{suffix}") as temporary:
