@@ -1,5 +1,4 @@
-"""Find the paths of the two-dimensional example (Fig. 3), and sample its landscape for the contour
-plot."""
+"""Find the paths of the two-dimensional example (Fig. 3) and sample its landscape."""
 
 import argparse
 from pathlib import Path

@@ -36,10 +36,9 @@ class LinearCombinations:
         return self.landscape.losses(points.flatten(0, 1)).unflatten(0, points.shape[:2])
 
     def losses_and_gradients(self, mixing: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses [B, M] of the points mixing @ vectors, and the gradients of their sum for the
-        vectors.
+        """Losses [B, M] of the points mixing @ vectors and gradients [B, K, P] for the vectors.
 
-        The gradients are [B, K, P]: sum over m of mixing[m, k] times the gradient at point m.
+        The gradient for vector k is the sum over m of mixing[m, k] times that at point m.
         """
         points = torch.matmul(mixing, self.vectors)
         losses, gradients = self.landscape.losses_and_gradients(points.flatten(0, 1))
@@ -50,8 +49,7 @@ class LinearCombinations:
 
 
 class Landscape(ABC):
-    """A function of a point, evaluated for B points at once; no point influences another's
-    value."""
+    """A function of a point, evaluated for many points at once, each on its own."""
 
     @abstractmethod
     def losses(self, points: Tensor) -> Tensor:

@@ -28,8 +28,7 @@ class LineSearchResult:
 
 @dataclass
 class _Searches:
-    """State of B searches: a bracket lower < middle < upper with losses, and the best trial so
-    far."""
+    """State of B searches: brackets lower < middle < upper, their losses, the best trials."""
 
     evaluate: Evaluate
     budget: int
@@ -69,8 +68,7 @@ def line_search(
     tolerance: float = 1e-4,
     monotone: bool = False,
 ) -> LineSearchResult:
-    """Step along a descent direction by bracketing and golden section (paper, Sec. II.2; bracket
-    as in its code).
+    """Step along a descent direction by bracketing and golden sections (paper, Sec. II.2).
 
     The first trial is 0.2. If it lowers the loss, steps grow (0.8, 1.6, 3.2, ...) until the loss
     rises; if not, they shrink by the golden fraction until one lies below the start. What is left
@@ -79,13 +77,12 @@ def line_search(
     Args:
         evaluate: loss of search `rows[a]` at step `steps[a]`.
         initial_losses: losses at step 0, [B].
-        direction_norms: Euclidean norms of the directions, [B]; turn steps into lengths for the
-        tolerance.
+        direction_norms: Euclidean norms of the directions, [B]; they turn steps into lengths.
         budget: evaluations per search, at least 1.
-        tolerance: a bracket ends its search when shorter than this, or when the losses at its ends
-        differ by less.
+        tolerance: a bracket ends its search when it is shorter than this, or when the losses at
+            its ends differ by less.
         monotone: return step 0 rather than a step that raises the loss. The paper's method has no
-        such rule.
+            such rule.
 
     Raises:
         ValueError: the budget is below 1.
@@ -131,8 +128,7 @@ def golden_section_search(
     budget: int = 6,
     tolerance: float = 1e-4,
 ) -> LineSearchResult:
-    """Golden-section search inside brackets lower < middle < upper, all [B], whose losses are
-    known.
+    """Golden-section search inside brackets lower < middle < upper, all [B], of known losses.
 
     Returns the best of the middles and the new trials. Arguments else as for `line_search`.
     """
@@ -155,8 +151,7 @@ def golden_section_search(
 
 
 def _expand(searches: _Searches, falls: Tensor) -> Tensor:
-    """Grow the step of the searches whose first trial lowered the loss; returns which found a
-    bracket [B]."""
+    """Grow the step while the loss falls; returns which searches found a bracket [B]."""
     searches.middle = torch.where(falls, searches.upper, searches.middle)
     searches.middle_losses = torch.where(falls, searches.upper_losses, searches.middle_losses)
     active = falls.clone()
@@ -180,8 +175,7 @@ def _expand(searches: _Searches, falls: Tensor) -> Tensor:
 def _shrink(
     searches: _Searches, rises: Tensor, direction_norms: Tensor, tolerance: float
 ) -> Tensor:
-    """Shrink the step of the searches whose first trial raised the loss; returns which found a
-    bracket [B]."""
+    """Shrink the step until the loss is below the start; returns which found a bracket [B]."""
     active = rises.clone()
     bracketed = torch.zeros_like(rises)
     while True:
@@ -231,8 +225,7 @@ def _golden_sections(
 
 
 def _converged(searches: _Searches, direction_norms: Tensor, tolerance: float) -> Tensor:
-    """Which brackets [B] are within tolerance, in length or in the difference of the losses at
-    their ends."""
+    """Which brackets [B] are within tolerance, in length or in difference of their end losses."""
     length = (searches.upper - searches.lower) * direction_norms
     difference = (searches.upper_losses - searches.lower_losses).abs()
     return (length < tolerance) | (difference < tolerance)

@@ -12,9 +12,8 @@ from topography.architectures.base import Architecture
 from topography.landscape import Landscape, LinearCombinations
 
 # Activations (numbers) held at a time. On a CPU they should stay in its caches. The images of a
-# chunk depend on
-# the number of points per family, never on the number of families: sums do not depend on how work
-# is grouped.
+# chunk depend on the number of points per family, never on the number of families, so that sums do
+# not depend on how work is grouped.
 CPU_ACTIVATIONS = 2**23
 CPU_CHUNK_RANGE = (64, 2000)
 GPU_ACTIVATIONS = 2**30
@@ -22,12 +21,10 @@ GPU_SMALLEST_CHUNK = 256
 
 
 class Objective(Landscape):
-    """Mean loss over a set of images, as a landscape over the parameter vectors of an
-    architecture."""
+    """Mean loss over a set of images, as a landscape over an architecture's parameter vectors."""
 
     def __init__(self, architecture: Architecture, images: Tensor, labels: Tensor) -> None:
-        """images: [N, D], pixels in [0, 1]; labels: [N], int64; both on the device to compute
-        on."""
+        """images: [N, D], pixels in [0, 1]; labels: [N], int64; both where to compute."""
         if len(images) != len(labels) or len(images) == 0:
             raise ValueError(f"got {len(labels)} labels for {len(images)} images")
         self.architecture = architecture
@@ -98,8 +95,7 @@ class NetworkCombinations(LinearCombinations):
         self._kept: list[Tensor | None] | None = None
 
     def keep_projections(self) -> "NetworkCombinations":
-        """Project the vectors on all images now, for many later calls of `losses`; returns
-        itself."""
+        """Project the vectors on all images now, for many later calls of `losses`."""
         objective = self.landscape
         self._kept = [
             objective.architecture.project(self.vectors, objective.images[chunk])

@@ -47,8 +47,7 @@ class PathSettings:
 
 
 def read_weights(path: Path, parameters: int) -> Tensor:
-    """Weight vectors [n, P] of a set. Raises StorageError where P differs or values are not
-    finite."""
+    """Weight vectors [n, P] of a set; StorageError if P differs or a value is not finite."""
     tensors = read_tensors(path, shapes={"weights": [None, parameters]}, finite=["weights"])
     return torch.from_numpy(tensors["weights"])
 
@@ -83,8 +82,7 @@ def find_and_measure(
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Tensor]:
-    """Paths between the networks weights [n, P] named by pairs [S, 2], and what is measured along
-    them.
+    """Paths between networks of weights [n, P], named by pairs [S, 2], and their measurements.
 
     Batches run one after another; when one does not fit the GPU's memory it is halved and tried
     again. Batching never
@@ -172,8 +170,7 @@ def _batch(
 def _losses_on_both_grids(
     paths: Paths, landscape: Objective, settings: PathSettings
 ) -> dict[str, Tensor]:
-    """Losses at the points of the optimisation and on the fine grid, evaluated once where one
-    holds the other."""
+    """Losses on the grid of the optimisation and on the fine one, which often holds the former."""
     fine = paths.losses(landscape, settings.fine_points)
     stride, remainder = divmod(settings.fine_points - 1, settings.points - 1)
     coarse = fine[:, ::stride] if remainder == 0 else paths.losses(landscape, settings.points)

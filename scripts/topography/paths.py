@@ -1,5 +1,4 @@
-"""FourierPathFinder: low-loss paths between two points of any landscape (paper, Sec. II.3,
-Algorithm 2).
+"""FourierPathFinder: low-loss paths between two points of any landscape (paper, Sec. II.3).
 
     from topography.landscape import FunctionLandscape
     from topography.paths import find_path
@@ -45,8 +44,7 @@ class Paths:
         return torch.matmul(self._basis(count), self._vectors())
 
     def losses(self, landscape: Landscape, count: int) -> Tensor:
-        """Losses at `count` equally spaced t from 0 to 1, [S, count], float64; their maximum is
-        Eq. 5."""
+        """Losses at `count` equally spaced t from 0 to 1, [S, count]; their maximum is Eq. 5."""
         return landscape.combination(self._vectors()).losses(self._basis(count))
 
     def lengths(self, count: int) -> Tensor:
@@ -68,8 +66,7 @@ class Paths:
 
 
 def path_basis(points: int, terms: int) -> Tensor:
-    """Weights of (start, end, b_1 ... b_terms) at equally spaced t from 0 to 1, [points, 2 +
-    terms], float64."""
+    """Weights of (start, end, b_1 ... b_N) at equally spaced t, [points, 2 + N], float64."""
     t = torch.linspace(0.0, 1.0, points, dtype=torch.float64)
     orders = torch.arange(1, terms + 1, dtype=torch.float64)
     waves = torch.sin(math.pi * t[:, None] * orders)
@@ -105,11 +102,10 @@ def find_paths(
         steps: Adam steps.
         learning_rate: of Adam.
         keep: "lowest" keeps the coefficients with the lowest summed loss met at any step (the
-        paper's code), "last"
-            those after the last step.
+            paper's code), "last" those after the last step.
         landscape_at: landscape to use at each step instead, for stochastic gradients.
         on_step: called after each step with its number and the mean over the pairs of the summed
-        losses.
+            losses.
 
     Raises:
         ValueError: the ends differ in shape, or a setting is out of range.

@@ -8,8 +8,7 @@ class Progress:
     """Prints how far a stage is and the time left, at most once in `interval` seconds."""
 
     def __init__(self, label: str, total: int, interval: float = 10.0) -> None:
-        """label: names the stage; total: units of work in all, those done before a resume
-        included."""
+        """label: names the stage; total: units of work, including those before a resume."""
         self.label = label
         self.total = total
         self.interval = interval

@@ -50,8 +50,7 @@ class Training:
 
 
 def initial_params(architecture: Architecture, seeds: list[int]) -> Tensor:
-    """Initial weights [S, P] of these seeds; the same for every optimizer, so that pairs can be
-    compared."""
+    """Initial weights [S, P] of these seeds; every optimizer starts from the same."""
     return torch.stack(
         [architecture.initialise(generator(seed, "initialisation")) for seed in seeds]
     )
@@ -69,9 +68,8 @@ def train(
     """Train S networks from params [S, P] for the optimizer's number of epochs.
 
     A seed whose losses or weights become infinite or NaN is marked as failed with the reason; the
-    others go on.
-    With a checkpoint, an earlier, interrupted training of the same identity is resumed and ends as
-    an unbroken one.
+    others go on. With a checkpoint, an interrupted training of the same identity is resumed and
+    ends as an unbroken one would.
     """
     training = _resumed(checkpoint, seeds, params)
     if training is None:

@@ -29,8 +29,7 @@ class Parameter(NamedTuple):
 
 
 class Architecture(ABC):
-    """A small network: its parameter blocks, and the losses and gradients of a batch of such
-    networks.
+    """A small network: its parameter blocks, and losses and gradients of a batch of networks.
 
     The three ways to write one: `AutogradArchitecture` (a forward pass only, the place to start),
     `DenseInputArchitecture` (dense first layer, computed once for many related networks), or this
@@ -50,8 +49,7 @@ class Architecture(ABC):
         return sum(parameter.size for parameter in self.parameters)
 
     def initialise(self, generator: torch.Generator) -> Tensor:
-        """Initial parameter vector [P], float32, distributed as PyTorch initialises these
-        layers."""
+        """Initial parameter vector [P], float32, distributed as PyTorch's own layers start."""
         blocks = []
         for parameter in self.parameters:
             bound = 1.0 / math.sqrt(parameter.fan_in)
@@ -82,8 +80,7 @@ class Architecture(ABC):
         """Loss sums [B], float64, and their gradients [B, P]; arguments as for `loss_sums`."""
 
     def project(self, vectors: Tensor, images: Tensor) -> Tensor | None:
-        """What can be computed of vectors [b, K, P] before they are mixed; None where nothing
-        can."""
+        """What can be computed of vectors [b, K, P] before they are mixed; None if nothing."""
         return None
 
     def combination_loss_sums(
@@ -121,8 +118,7 @@ class AutogradArchitecture(Architecture):
 
     @abstractmethod
     def image_losses(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        """Differentiable loss of every image under every network, [B, n]; arguments as for
-        `loss_sums`."""
+        """Differentiable loss of every image, [B, n]; arguments as for `loss_sums`."""
 
     def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
@@ -163,15 +159,13 @@ class DenseInputArchitecture(Architecture):
     def head_loss_sums(
         self, features: Tensor, head_params: Tensor, images: Tensor, labels: Tensor
     ) -> Tensor:
-        """Loss sums [B], float64, from the features [B, F, n] and the other parameters [B,
-        P_head]."""
+        """Loss sums [B], float64, from features [B, F, n] and head parameters [B, P_head]."""
 
     @abstractmethod
     def head_loss_sums_and_gradients(
         self, features: Tensor, head_params: Tensor, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss sums [B] and gradients for the features [B, F, n] and the head parameters [B,
-        P_head]."""
+        """Loss sums [B], and gradients for the features and for the head parameters."""
 
     def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         features = self._features(params, images)
@@ -229,15 +223,13 @@ class DenseInputArchitecture(Architecture):
     def _mix(
         self, vectors: Tensor, mixing: Tensor, projections: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Features [b M, F, n] and head parameters [b M, P_head] of the networks mixing @
-        vectors."""
+        """Features [b M, F, n] and head parameters [b M, P_head] of the mixtures."""
         assert projections is not None
         features = torch.bmm(mixing, projections.flatten(2)).view(-1, *projections.shape[2:])
         return features, torch.bmm(mixing, vectors[..., self.input_size :]).flatten(0, 1)
 
     def _join(self, feature_gradients: Tensor, head_gradients: Tensor, images: Tensor) -> Tensor:
-        """Gradients [B, P] for all parameters, given those for the features [B, F, n] and the
-        head."""
+        """Gradients [B, P], from those for the features [B, F, n] and for the head."""
         gradients = head_gradients.new_empty(len(head_gradients), self.parameter_count)
         gradients[:, self.input_size :] = head_gradients
         if images.dim() == 2:

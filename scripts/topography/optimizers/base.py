@@ -24,5 +24,4 @@ class Optimizer(ABC):
     def run_epoch(
         self, objective: Objective, params: Tensor, state: State, seeds: list[int], epoch: int
     ) -> tuple[Tensor, State, Tensor]:
-        """One epoch (counted from 1): new params [S, P], state, and train losses [S] of the new
-        params."""
+        """One epoch, counted from 1: new params [S, P], new state, train losses [S] of these."""

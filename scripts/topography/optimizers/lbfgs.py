@@ -1,5 +1,4 @@
-"""Full-batch L-BFGS with bracketing and golden-section line search (L-BFGS-GSS; paper, Algorithm
-1)."""
+"""Full-batch L-BFGS with golden-section line search: L-BFGS-GSS (paper, Algorithm 1)."""
 
 import torch
 from torch import Tensor
@@ -22,8 +21,7 @@ class LBFGS(Optimizer):
         line_search_tolerance: float = 1e-4,
         monotone: bool = False,
     ) -> None:
-        """iterations: steps taken; history_size: pairs (s, y) kept; the others as in
-        `line_search`."""
+        """iterations: steps taken; history_size: pairs (s, y) kept; else see `line_search`."""
         if iterations < 1 or history_size < 1 or line_search_budget < 1:
             raise ValueError("iterations, history_size and line_search_budget must be at least 1")
         self.epochs = iterations

@@ -9,8 +9,7 @@ from topography.randomness import generator
 
 
 class SGD(Optimizer):
-    """w <- w - learning_rate * gradient on a minibatch; all images once per epoch in an order of
-    each seed's own.
+    """w <- w - learning_rate * gradient on a minibatch; each seed has an order of its own.
 
     The paper states 64 images per minibatch; learning rate 0.1, no momentum and 75 epochs were
     recovered by matching its Table 1 and Table S1 together.
@@ -40,8 +39,7 @@ class SGD(Optimizer):
 
 
 def minibatch_order(seeds: list[int], epoch: int, count: int) -> Tensor:
-    """Order of the images in this epoch for every seed, [S, count]; depends on seed and epoch
-    alone."""
+    """Order of the images for every seed, [S, count]; depends on seed and epoch alone."""
     return torch.stack(
         [
             torch.randperm(count, generator=generator(seed, f"minibatches/epoch {epoch}"))
