@@ -17,7 +17,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -361,7 +361,7 @@ def _column_as_text(path: AnyPath, name: str, values: np.ndarray) -> list[str]:
     return cells
 
 
-def _values(cells: list[str]) -> Any:
+def _values(cells: list[str]) -> np.ndarray | list[str]:
     """Give one column its type: an array of int64, float64 or bool, or the cells as they are."""
     if cells and all(cell in ("True", "False") for cell in cells):
         return np.array([cell == "True" for cell in cells])

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import topography.datasets
+from faults import full_disk
 from topography.datasets import (
     Dataset,
     DatasetError,
@@ -411,6 +412,21 @@ def test_a_folder_that_cannot_be_written_is_named(load_small, mirror, tmp_path):
     (tmp_path / "raw").write_text("a file in the way")
     with pytest.raises(StorageError, match=f"Cannot write {tmp_path / 'raw'}"):
         load_small("download")
+
+
+def test_a_full_disk_is_not_blamed_on_the_mirror(load_small, mirror):
+    with full_disk(16), pytest.raises(StorageError, match=r"Cannot write .*train-images.gz"):
+        load_small("https://mirror.invalid/small")
+
+
+def test_sound_archives_of_other_data_are_refused(load_small, archives, tmp_path):
+    for name, content in archives.items():
+        (tmp_path / name).write_bytes(content)
+    other = bytearray(gzip.decompress(archives["test-labels.gz"]))
+    other[-1] ^= 1
+    (tmp_path / "test-labels.gz").write_bytes(gzip.compress(other))
+    with pytest.raises(DatasetError, match=r"test-labels.gz .* SHA-256 .*, expected"):
+        load_small(str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
 """Files come back as they were written, or there is an error; never anything in between."""
 
 import os
-import resource
 import string
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from hypothesis import strategies as some
 from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors.numpy import save_file
 
+from faults import full_disk, ordinary_user
 from topography.storage import (
     StorageError,
     atomic_path,
@@ -41,32 +40,6 @@ TABLE = pandas.DataFrame(
         "reason": ["", 'loss, "nan"\nin epoch 3'],
     }
 )
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """Let no file grow beyond 64 bytes; like a full disk, this fails in the middle of a write."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Put aside the rights of root, to whom no folder is read-only."""
-    user = os.geteuid()
-    if user == 0:
-        try:
-            os.seteuid(65534)
-        except OSError:
-            pytest.skip("runs as root and cannot act as another user")
-    try:
-        yield
-    finally:
-        os.seteuid(user)
 
 
 # Tensors ------------------------------------------------------------------------------------------
@@ -303,6 +276,16 @@ def test_atomic_path_publishes_at_the_end(tmp_path):
     assert list(target.parent.iterdir()) == [target]
 
 
+def test_a_reader_of_the_old_file_is_not_disturbed(tmp_path):
+    target = tmp_path / "figure.png"
+    target.write_text("old")
+    with target.open() as reader:
+        with atomic_path(target) as temporary:
+            temporary.write_text("new")
+        assert reader.read() == "old"
+    assert target.read_text() == "new"
+
+
 @pytest.mark.parametrize("failure", [RuntimeError("defect"), KeyboardInterrupt()])
 def test_failed_block_leaves_the_old_file_alone(tmp_path, failure):
     target = tmp_path / "figure.png"
@@ -341,7 +324,7 @@ def test_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
 def test_full_disk_leaves_the_old_file_alone(tmp_path, write: Callable[[Path], None]):
     target = tmp_path / "target"
     target.write_text("old")
-    with full_disk(), pytest.raises(StorageError, match=r"Cannot write .*target.*space left"):
+    with full_disk(64), pytest.raises(StorageError, match=r"Cannot write .*target.*space left"):
         write(target)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
