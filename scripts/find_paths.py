@@ -16,7 +16,7 @@ GPU_PAIRS_PER_BATCH = 50
 
 
 def arguments() -> argparse.Namespace:
-    from topography.jobs import add_network_arguments, json_object
+    from topography.jobs import add_network_arguments
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_network_arguments(parser)
@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--last", type=int, required=True, help="row of the pairs file, inclusive")
     parser.add_argument(
         "--path-settings",
-        type=json_object,
+        type=command_line.settings,
         required=True,
         help="JSON object: terms, points, fine_points, penalty, steps, learning_rate, keep, "
         "images_per_step (null for all), images_seed",

@@ -11,12 +11,10 @@ GRID_POINTS = 201
 
 
 def arguments() -> argparse.Namespace:
-    from topography.jobs import json_object
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--settings",
-        type=json_object,
+        type=command_line.settings,
         required=True,
         help="JSON object: terms, points, steps, learning_rate, penalties, squared",
     )

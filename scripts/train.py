@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 
 def arguments() -> argparse.Namespace:
-    from topography.jobs import add_network_arguments, json_object
+    from topography.jobs import add_network_arguments
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_network_arguments(parser)
     parser.add_argument("--optimizer", required=True, help="a file in topography/optimizers")
-    parser.add_argument("--optimizer-settings", type=json_object, required=True, help="JSON object")
+    parser.add_argument(
+        "--optimizer-settings", type=command_line.settings, required=True, help="JSON object"
+    )
     parser.add_argument("--first-seed", type=int, required=True)
     parser.add_argument("--last-seed", type=int, required=True, help="inclusive")
     parser.add_argument("--weights", type=Path, required=True, help="output, safetensors")

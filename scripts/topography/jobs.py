@@ -9,25 +9,13 @@ from typing import Any
 import torch
 
 from topography.architectures.base import Architecture
+from topography.command_line import settings
 from topography.datasets import read_dataset
 from topography.device import choose_device
 from topography.fingerprint import code_id
 from topography.objective import Objective
 
 SCRIPTS = Path(__file__).parents[1]
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """Type of an argument that holds settings as a JSON object."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a JSON object such as '{{\"steps\": 100}}'"
-        )
-    return value
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +28,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--architecture", required=True, help="a file in topography/architectures")
     parser.add_argument(
         "--architecture-settings",
-        type=json_object,
+        type=settings,
         default={},
         help="JSON object, such as activation",
     )

@@ -1,6 +1,7 @@
 """Histograms of several sets in one panel, on common bins (Figs. 4, 5, S2, S3)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from topography.figures import style
-from topography.naming import set_label
+from topography.naming import set_label, split_set
 
 FILL = 0.45  # opacity
 LOGARITHMIC_FROM = 50  # ratio of the largest to the smallest value
@@ -68,19 +69,25 @@ def draw_histograms(axes: Axes, panel: pd.DataFrame, colours: Mapping[str, str])
     for name, bins in panel.groupby("set", sort=False):
         edges = np.append(bins["bin_left"], bins["bin_right"].iloc[-1])
         axes.stairs(bins["count"], edges, fill=True, color=colours[name], alpha=FILL)
-        axes.stairs(bins["count"], edges, color=colours[name], linewidth=1.1, zorder=2)
+        axes.stairs(bins["count"], edges, zorder=2, **_outline(name, colours[name]))
     low, high = panel["bin_left"].min(), panel["bin_right"].max()
     if is_logarithmic(low, high):
         style.label_logarithmic_axis(axes, "x", low, high)
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=style.ROUND_STEPS))
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True, steps=style.ROUND_STEPS))
+
+
+def _outline(name: str, colour: str) -> dict[str, Any]:
+    """Look of an outline; that of a test set is dashed, so that an equal train set shows too."""
+    dashes = (0, (3, 1.2)) if split_set(name)[1] == "test" else "-"
+    return {"edgecolor": colour, "linestyle": dashes, "linewidth": 1.1}
 
 
 def legend_entries(colours: Mapping[str, str]) -> dict[str, Artist]:
     """Legend entries of the sets: label -> patch of the set's colour."""
     return {
-        set_label(name): Patch(facecolor=(colour, FILL), edgecolor=colour)
+        set_label(name): Patch(facecolor=(colour, FILL), **_outline(name, colour))
         for name, colour in colours.items()
     }

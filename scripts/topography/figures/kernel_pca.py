@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from topography.errors import TopographyError
 from topography.figures import style
@@ -62,6 +63,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
                 panel.groupby("set", sort=False), MARKERS, strict=True
             )
         }
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(6, steps=style.ROUND_STEPS))
         axes.set_xlabel(r"PC$_1$")
         axes.set_ylabel(r"PC$_2$")
     style.add_legend(figure, entries)

@@ -14,7 +14,7 @@ STRAIGHT = "straight"
 PENALTY_PREFIX = "penalty_"
 STRAIGHT_COLOUR = "#1f77b4"
 PATH_COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c")  # blue, orange, green, as in the paper
-HEIGHT = 3.1  # inches
+HEIGHT = 3.3  # inches
 LEVELS = 20
 
 
@@ -59,7 +59,7 @@ def draw(numbers: pd.DataFrame, tensors: Mapping[str, np.ndarray]) -> Figure:
         tensors: ``grid_x``, ``grid_y``, ``grid_losses`` for the contours.
     """
     figure = style.new_figure(HEIGHT)
-    map_axes, profile_axes = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    map_axes, profile_axes = figure.subplots(1, 2, width_ratios=(1.3, 1))
     style.name_panel(map_axes, "a")
     style.name_panel(profile_axes, "b")
     _draw_contours(figure, map_axes, tensors)
@@ -68,9 +68,10 @@ def draw(numbers: pd.DataFrame, tensors: Mapping[str, np.ndarray]) -> Figure:
     for order, (name, path) in enumerate(numbers.groupby("path", sort=False)):
         if name == STRAIGHT:
             label, look = "straight line", {"color": STRAIGHT_COLOUR, "linestyle": "--"}
+            map_axes.plot(path["x"], path["y"], **look)
         else:
             label, look = rf"$\lambda$ = {path['penalty'].iloc[0]:g}", {"color": next(colours)}
-        map_axes.plot(path["x"], path["y"], linewidth=0.7, marker=".", markersize=2.6, **look)
+            map_axes.plot(path["x"], path["y"], linewidth=0.7, marker=".", markersize=3, **look)
         (entries[label],) = profile_axes.plot(path["t"], path["loss"], **look)
         _label_height(profile_axes, path[path["highest"]].iloc[0], order)
     _name_ends(map_axes, numbers[numbers["path"] == STRAIGHT])
@@ -95,7 +96,10 @@ def _draw_contours(figure: Figure, axes: Axes, tensors: Mapping[str, np.ndarray]
     )
     # stairs of grey leave hairlines between them in a PDF unless their edges are drawn too
     filled.set_edgecolor("face")
-    figure.colorbar(filled, ax=axes, label=r"Loss $f(x, y)$", ticks=MaxNLocator(6), shrink=0.85)
+    bar = figure.colorbar(
+        filled, ax=axes, ticks=MaxNLocator(6, steps=style.ROUND_STEPS), shrink=0.85
+    )
+    bar.ax.set_title("$f(x, y)$")
 
 
 def _name_ends(axes: Axes, straight: pd.DataFrame) -> None:
@@ -118,5 +122,11 @@ def _label_height(axes: Axes, top: pd.Series, order: int) -> None:
         (0.05, 0.93 - 0.09 * order),
         textcoords="axes fraction",
         va="center",
-        arrowprops={"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.5, "shrinkB": 2},
+        arrowprops={
+            "arrowstyle": "-",
+            "relpos": (1, 0.5),
+            "color": style.FAINT,
+            "linewidth": 0.5,
+            "shrinkB": 2,
+        },
     )

@@ -63,6 +63,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
         panel = numbers[numbers["architecture"] == architecture]
         histograms.draw_histograms(axes, panel, colours)
         line = axes.axvline(panel["centroid_distance"].iloc[0], color=style.INK, linestyle=":")
+        if axes.get_xscale() == "linear":
+            axes.set_xlim(left=0)
         axes.set_xlabel(r"Distance from the origin $|\omega^i - \bar{\omega}|$")
         axes.set_ylabel("Number of networks")
     style.add_legend(

@@ -59,6 +59,7 @@ def draw(numbers: pd.DataFrame, images: np.ndarray) -> Figure:
         images: uint8 [N, 28, 28], the train images.
     """
     figure = style.new_figure(HEIGHT)
+    figure.get_layout_engine().set(wspace=0.08)
     grid = figure.add_gridspec(1, 3, width_ratios=(1, 1.05, 1.3))
     samples = figure.add_subplot(grid[0])
     network = figure.add_subplot(grid[1])
@@ -66,14 +67,14 @@ def draw(numbers: pd.DataFrame, images: np.ndarray) -> Figure:
     for letter, axes in zip("abc", (samples, network, landscape), strict=True):
         style.name_panel(axes, letter)
         axes.set_axis_off()
-    corner = _draw_samples(samples, images[numbers["image"].to_numpy()])
+    frame = _draw_samples(samples, images[numbers["image"].to_numpy()])
     _draw_network(network)
     _draw_landscape(landscape)
     figure.add_artist(
         ConnectionPatch(
-            corner,
+            (1, 0.5),
             (-0.35, 0),
-            samples.transData,
+            frame.get_transform(),
             network.transData,
             arrowstyle="-|>",
             color=HIGHLIGHT,
@@ -82,24 +83,25 @@ def draw(numbers: pd.DataFrame, images: np.ndarray) -> Figure:
     return figure
 
 
-def _draw_samples(axes: Axes, images: np.ndarray) -> tuple[float, float]:
-    """Tile the images, frame one of them, and return where the arrow to the network starts."""
+def _draw_samples(axes: Axes, images: np.ndarray) -> Rectangle:
+    """Tile the images and return the frame around the one that goes into the network."""
     rows = -(-len(images) // TILE_COLUMNS)
     step = SIDE + GAP
     mosaic = np.zeros((rows * step - GAP, TILE_COLUMNS * step - GAP))
     for tile, image in enumerate(images):
         top, left = (step * place for place in divmod(tile, TILE_COLUMNS))
         mosaic[top : top + SIDE, left : left + SIDE] = image
-    axes.imshow(mosaic, cmap="Greys", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_aspect("equal", adjustable="datalim")  # so that the panel keeps its full height
-    tile = min(INPUT_TILE, len(images) - 1)
-    top, left = (step * place - GAP / 2 - 0.5 for place in divmod(tile, TILE_COLUMNS))
-    axes.add_patch(
-        Rectangle(
-            (left, top), step, step, fill=False, edgecolor=HIGHLIGHT, linewidth=1.5, clip_on=False
-        )
+    tiles = axes.inset_axes((0, 0, 1, 1))  # keeps its own aspect, and the panel its full height
+    tiles.set_axis_off()
+    tiles.imshow(mosaic, cmap="Greys", vmin=0, vmax=255, interpolation="nearest")
+    top, left = (
+        step * place - (GAP + 1) / 2
+        for place in divmod(min(INPUT_TILE, len(images) - 1), TILE_COLUMNS)
     )
-    return left + step, top + step / 2
+    frame = Rectangle(
+        (left, top), step, step, fill=False, edgecolor=HIGHLIGHT, linewidth=1.5, clip_on=False
+    )
+    return tiles.add_patch(frame)
 
 
 def _draw_network(axes: Axes) -> None:
@@ -114,10 +116,10 @@ def _draw_network(axes: Axes) -> None:
     axes.add_collection(LineCollection(lines, colors="#b8bcc4", linewidths=0.35, zorder=1))
     for layer, ((name, count, colour), places) in enumerate(zip(LAYERS, nodes, strict=True)):
         axes.scatter(*places.T, s=42, color=colour, edgecolors=style.INK, linewidths=0.6, zorder=2)
-        axes.text(layer, -1.3, name, ha="center", va="top", fontsize=7)
+        axes.text(layer, -1.25, name, ha="center", va="top", fontsize=7)
         if count % 2 == 0:
             axes.text(layer, 0, "\u22ee", ha="center", va="center", fontsize=9)
-    axes.set(xlim=(-0.4, len(LAYERS) - 0.6), ylim=(-1.75, 1.2))
+    axes.set(xlim=(-0.4, len(LAYERS) - 0.6), ylim=(-1.65, 1.2))
 
 
 def _node_heights(count: int) -> np.ndarray:
@@ -131,7 +133,7 @@ def _node_heights(count: int) -> np.ndarray:
 def _draw_landscape(axes: Axes3D) -> None:
     """Surface with two minima in one valley, and a low barrier between them."""
     axes.computed_zorder = False  # or the surface would hide the minima
-    x, y = np.meshgrid(np.linspace(-1.7, 1.7, 141), np.linspace(-1.3, 1.3, 121))
+    x, y = np.meshgrid(np.linspace(-1.6, 1.6, 141), np.linspace(-1.2, 1.2, 121))
     loss = _valley(x, y)
     axes.plot_surface(
         x,
@@ -149,6 +151,7 @@ def _draw_landscape(axes: Axes3D) -> None:
         lowest = np.where(half, loss, np.inf).argmin()
         place = x.flat[lowest], y.flat[lowest], loss.flat[lowest]
         axes.scatter(*place, color="red", edgecolors="white", s=36, depthshade=False, zorder=2)
+    axes.text2D(0.5, 0.02, "loss landscape", transform=axes.transAxes, ha="center", fontsize=7)
     axes.view_init(elev=48, azim=-62)
     axes.set_box_aspect((1.3, 1.0, 0.55), zoom=1.15)
 

@@ -16,6 +16,7 @@ from topography.naming import architecture_label
 
 WIDTH = 170 / 25.4  # inches: two columns of a journal page
 DOTS_PER_INCH = 200
+ROUND_STEPS = (1, 2, 2.5, 5, 10)  # between ticks
 INK = "#222222"
 FAINT = "#777777"
 
