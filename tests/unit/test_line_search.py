@@ -1,0 +1,283 @@
+"""Batched line search against the scalar one, its promises as properties, and SciPy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+from torch import Tensor
+
+from reference.line_search import GOLDEN_FRACTION, search_line
+from topography.line_search import golden_section_search, line_search
+
+Function = Callable[[float], float]
+
+
+@dataclass
+class Recorder:
+    """Serves trials of several functions to the batched search and remembers each one."""
+
+    functions: list[Function]
+    steps: list[list[float]] = field(default_factory=list)
+    losses: list[list[float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.steps = [[] for _ in self.functions]
+        self.losses = [[] for _ in self.functions]
+
+    def __call__(self, steps: Tensor, rows: Tensor) -> Tensor:
+        values = []
+        for step, row in zip(steps.tolist(), rows.tolist(), strict=True):
+            values.append(self.functions[row](step))
+            self.steps[row].append(step)
+            self.losses[row].append(values[-1])
+        return torch.tensor(values, dtype=torch.float64)
+
+
+def bowl(centre: float, curvature: float) -> Function:
+    """Return a parabola with its minimum at `centre`."""
+    return lambda u: curvature * (u - centre) ** 2
+
+
+def slope(rate: float) -> Function:
+    """Return a straight line: flat for 0, without any minimum otherwise."""
+    return lambda u: rate * u
+
+
+def waves(amplitude: float, frequency: float, phase: float, rate: float) -> Function:
+    """Return a function with many minima."""
+    return lambda u: amplitude * math.sin(frequency * u + phase) + rate * u
+
+
+def broken_beyond(limit: float, value: float, inside: Function) -> Function:
+    """Return `inside` up to `limit` and `value` (NaN, infinity) beyond it."""
+    return lambda u: inside(u) if u < limit else value
+
+
+finite = st.floats(-10, 10, allow_nan=False)
+positive = st.floats(1e-3, 10)
+unbroken = st.one_of(
+    st.builds(bowl, st.floats(-1, 30), positive),
+    st.builds(slope, st.sampled_from([0.0, -1.0, 1.0, 1e-9, -1e-9])),
+    st.builds(waves, positive, st.floats(0.1, 40), finite, finite),
+)
+functions = st.one_of(
+    unbroken,
+    st.builds(broken_beyond, positive, st.sampled_from([math.nan, math.inf, -math.inf]), unbroken),
+)
+budgets = st.sampled_from([1, 2, 3, 6, 20])
+tolerances = st.sampled_from([0.0, 1e-4, 1e-2])
+norms = st.sampled_from([1e-6, 1e-2, 1.0, 100.0])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    lines=st.lists(st.tuples(functions, norms), min_size=1, max_size=5),
+    budget=budgets,
+    tolerance=tolerances,
+    monotone=st.booleans(),
+)
+def test_batched_searches_equal_scalar_ones(
+    lines: list[tuple[Function, float]], budget: int, tolerance: float, monotone: bool
+) -> None:
+    """Same steps, losses and number of evaluations, exactly, for searches of different length."""
+    recorder = Recorder([function for function, _ in lines])
+    result = line_search(
+        recorder,
+        torch.tensor([function(0.0) for function, _ in lines], dtype=torch.float64),
+        torch.tensor([norm for _, norm in lines], dtype=torch.float64),
+        budget=budget,
+        tolerance=tolerance,
+        monotone=monotone,
+    )
+    for row, (function, norm) in enumerate(lines):
+        expected = search_line(function, function(0.0), norm, budget, tolerance, monotone)
+        found = (
+            result.steps[row].item(),
+            result.losses[row].item(),
+            result.evaluations[row].item(),
+        )
+        assert found == expected
+
+
+@settings(max_examples=150, deadline=None)
+@given(function=functions, norm=norms, budget=budgets, tolerance=tolerances)
+def test_promises_of_the_line_search(
+    function: Function, norm: float, budget: int, tolerance: float
+) -> None:
+    """Never more evaluations than the budget; the result is the best of those evaluated."""
+    recorder = Recorder([function])
+    initial = torch.tensor([function(0.0)], dtype=torch.float64)
+    length = torch.tensor([norm], dtype=torch.float64)
+    result = line_search(recorder, initial, length, budget=budget, tolerance=tolerance)
+    steps = recorder.steps[0]
+    losses = [loss if math.isfinite(loss) else math.inf for loss in recorder.losses[0]]
+    assert 1 <= len(steps) <= budget
+    assert result.evaluations.item() == len(steps)
+    assert steps[0] == 0.2
+    assert all(step > 0 for step in steps)
+    assert len(set(steps)) == len(steps)
+    assert result.losses.item() == min(losses)
+    assert losses[steps.index(result.steps.item())] == min(losses)
+
+    never_up = line_search(
+        Recorder([function]), initial, length, budget=budget, tolerance=tolerance, monotone=True
+    )
+    assert never_up.losses.item() == min([*losses, function(0.0)])
+    assert (never_up.steps.item() == 0.0) == (min(losses) >= function(0.0))
+
+
+def search_one(function: Function, budget: int = 6, norm: float = 1.0) -> tuple[Recorder, float]:
+    """Run one search at the paper's tolerance; return what it tried and the step it took."""
+    recorder = Recorder([function])
+    result = line_search(
+        recorder,
+        torch.tensor([function(0.0)], dtype=torch.float64),
+        torch.tensor([norm], dtype=torch.float64),
+        budget=budget,
+    )
+    return recorder, result.steps.item()
+
+
+def test_budget_of_one_returns_the_first_trial() -> None:
+    for function in (slope(1.0), slope(-1.0), slope(0.0), bowl(0.1, 1.0)):
+        recorder, step = search_one(function, budget=1)
+        assert recorder.steps[0] == [0.2]
+        assert step == 0.2
+
+
+def test_falling_line_is_followed_until_the_budget_is_spent() -> None:
+    recorder, step = search_one(slope(-1.0))
+    assert recorder.steps[0] == [0.2, 0.8, 1.6, 3.2, 6.4, 12.8]
+    assert step == 12.8
+
+
+def test_rising_line_shrinks_and_may_raise_the_loss() -> None:
+    recorder, step = search_one(slope(1.0))
+    assert recorder.steps[0] == pytest.approx([0.2 * GOLDEN_FRACTION**k for k in range(6)])
+    assert step == recorder.steps[0][-1]
+
+
+def test_rising_line_stops_within_tolerance() -> None:
+    """The upper end is close enough in length after one trial (|p| = 4e-4), in loss after none."""
+    recorder, _ = search_one(slope(1000.0), norm=4e-4)
+    assert len(recorder.steps[0]) == 1
+    recorder, _ = search_one(slope(1000.0), norm=1e-3)
+    assert len(recorder.steps[0]) == 2
+    recorder, _ = search_one(slope(1e-4))
+    assert len(recorder.steps[0]) == 1
+
+
+def test_flat_line_ends_at_once() -> None:
+    recorder, step = search_one(slope(0.0))
+    assert recorder.steps[0] == [0.2]
+    assert step == 0.2
+
+
+def test_bracket_whose_lower_end_is_not_zero() -> None:
+    """Falls to 1.6, rises at 3.2: the sections lie between 0.8 and 3.2, not between 0 and 3.2."""
+    recorder, step = search_one(bowl(1.5, 1.0), budget=12)
+    assert recorder.steps[0][:4] == [0.2, 0.8, 1.6, 3.2]
+    assert recorder.steps[0][4] == pytest.approx(1.6 + GOLDEN_FRACTION * 1.6)
+    assert recorder.steps[0][5] == pytest.approx(1.6 - GOLDEN_FRACTION * 0.8)
+    assert all(0.8 < trial < 3.2 for trial in recorder.steps[0][4:])
+    assert step == pytest.approx(1.5, abs=0.05)
+
+
+def test_budget_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="budget"):
+        search_one(slope(1.0), budget=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lower=st.floats(-5, 5),
+    width=st.floats(0.1, 10),
+    centre=st.floats(0.05, 0.95),
+    middle=st.floats(0.1, 0.9),
+    curvature=st.floats(0.1, 10),
+)
+def test_golden_section_finds_the_minimum_of_any_bracket(
+    lower: float, width: float, centre: float, middle: float, curvature: float
+) -> None:
+    """Brackets anywhere on the line, with any inner point, against SciPy's golden section."""
+    upper = lower + width
+    inner = lower + middle * width
+
+    def function(u: float) -> float:
+        return curvature * (u - lower - centre * width) ** 2
+
+    ends = (function(lower), function(inner), function(upper))
+    if not ends[1] < min(ends[0], ends[2]):
+        return
+    recorder = Recorder([function])
+    result = golden_section(recorder, lower, inner, upper, budget=80, tolerance=0.0)
+    expected = optimize.golden(function, brack=(lower, inner, upper), tol=1e-9)
+    # A minimum is only defined to the square root of the rounding of its value.
+    assert result == pytest.approx(expected, abs=1e-6 * width)
+    assert all(lower < step < upper for step in recorder.steps[0])
+
+
+def test_golden_section_tries_the_points_scipy_tries() -> None:
+    lower, upper = 1.0, 5.0
+    inner = lower + GOLDEN_FRACTION * (upper - lower)
+    seen: list[float] = []
+
+    def function(u: float) -> float:
+        seen.append(u)
+        return math.exp(-u) + 0.02 * u**2
+
+    optimize.golden(function, brack=(lower, inner, upper), tol=1e-5)
+    scipy_trials = [u for u in seen if u not in (lower, inner, upper)]
+    recorder = Recorder([lambda u: math.exp(-u) + 0.02 * u**2])
+    golden_section(recorder, lower, inner, upper, budget=15, tolerance=0.0)
+    # SciPy writes the golden ratio with eight digits.
+    assert recorder.steps[0] == pytest.approx(scipy_trials[:15], abs=1e-7)
+
+
+def golden_section(
+    recorder: Recorder,
+    lower: float,
+    middle: float,
+    upper: float,
+    budget: int,
+    tolerance: float,
+) -> float:
+    """Run one golden-section search and return its step."""
+    function = recorder.functions[0]
+    ends = [torch.tensor([u], dtype=torch.float64) for u in (lower, middle, upper)]
+    values = [torch.tensor([function(u)], dtype=torch.float64) for u in (lower, middle, upper)]
+    result = golden_section_search(
+        recorder,
+        ends[0],
+        values[0],
+        ends[1],
+        values[1],
+        ends[2],
+        values[2],
+        torch.ones(1, dtype=torch.float64),
+        budget=budget,
+        tolerance=tolerance,
+    )
+    assert result.evaluations.item() == len(recorder.steps[0]) <= budget
+    assert result.losses.item() == min([values[1].item(), *recorder.losses[0]])
+    return result.steps.item()
+
+
+@pytest.mark.parametrize("budget", [1, 6])
+def test_golden_section_keeps_its_budget_and_its_tolerances(budget: int) -> None:
+    """Ends of different height, far apart: only the budget ends the search."""
+    recorder = Recorder([bowl(4.0, 1.0)])
+    step = golden_section(recorder, 3.0, 3.5, 6.0, budget=budget, tolerance=1e-4)
+    assert len(recorder.steps[0]) == budget
+    assert abs(step - 4.0) <= 0.5
+    # Ends of the same height end it before the first trial.
+    recorder = Recorder([bowl(4.0, 1.0)])
+    assert golden_section(recorder, 2.0, 3.5, 6.0, budget=budget, tolerance=1e-4) == 3.5
+    assert recorder.steps[0] == []

@@ -1,0 +1,209 @@
+"""Mean losses over images, in chunks, for batches of networks and for their linear combinations."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from reference import data, networks
+from topography import objective as objective_module
+from topography.architectures import get_architecture
+from topography.landscape import FunctionLandscape
+from topography.objective import Objective
+
+NAMES = ["fcp", "lenet", "autoencoder", "lstm"]
+VARIANTS = [
+    ("fcp", {}),
+    ("fcp", {"activation": "relu"}),
+    ("lenet", {}),
+    ("lenet", {"activation": "relu"}),
+    ("autoencoder", {}),
+    ("lstm", {}),
+]
+IMAGES = 23
+
+
+def make_objective(
+    name: str, settings: dict[str, str] | None = None, dtype: torch.dtype = torch.float64
+) -> Objective:
+    """Return the objective of random images for one architecture."""
+    images, labels = data.random_images(IMAGES, seed=3, dtype=dtype)
+    return Objective(get_architecture(name, **(settings or {})), images, labels)
+
+
+def vectors_for(name: str, *counts: int) -> Tensor:
+    """Return parameter vectors [*counts, P] of trained size."""
+    scale = 0.3 if name == "lstm" else 0.1
+    length = networks.PARAMETER_COUNTS[name]
+    vectors = data.random_vectors(torch.Size(counts).numel(), length, scale, seed=11)
+    return vectors.view(*counts, length)
+
+
+def expected(
+    name: str, settings: dict[str, str], vectors: Tensor, images: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return losses [B] and gradients [B, P] from ordinary modules, one vector at a time."""
+    activation = settings.get("activation", "softplus")
+    pairs = [
+        networks.loss_and_gradient(name, vector, images, labels, activation) for vector in vectors
+    ]
+    losses = torch.tensor([loss for loss, _ in pairs], dtype=torch.float64)
+    return losses, torch.stack([g for _, g in pairs])
+
+
+def relative_error(value: Tensor, exact: Tensor) -> float:
+    """Return the largest difference, relative to the largest exact number."""
+    return ((value - exact).abs().max() / exact.abs().max()).item()
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut the work into chunks of a few images, so that sums run over several uneven chunks."""
+    monkeypatch.setattr(objective_module, "CPU_CHUNK_RANGE", (5, 5))
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(("name", "settings"), VARIANTS)
+def test_losses_and_gradients_equal_one_network_at_a_time(
+    name: str, settings: dict[str, str]
+) -> None:
+    objective = make_objective(name, settings)
+    vectors = vectors_for(name, 3)
+    exact, exact_gradients = expected(name, settings, vectors, objective.images, objective.labels)
+    losses = objective.losses(vectors)
+    losses_again, gradients = objective.losses_and_gradients(vectors)
+    assert losses.dtype == losses_again.dtype == torch.float64
+    assert relative_error(losses, exact) < 1e-10
+    assert relative_error(losses_again, exact) < 1e-10
+    for row in range(3):
+        assert relative_error(gradients[row], exact_gradients[row]) < 1e-10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_equals_finite_differences(name: str) -> None:
+    objective = make_objective(name)
+    vectors = vectors_for(name, 2)
+    directions = data.random_vectors(2, vectors.shape[1], 1.0, seed=5)
+    _, gradients = objective.losses_and_gradients(vectors)
+    step = 1e-5
+    ahead = objective.losses(vectors + step * directions)
+    behind = objective.losses(vectors - step * directions)
+    slopes = (gradients * directions).sum(1)
+    # Central difference: truncation and rounding are both near 1e-9 here.
+    assert relative_error((ahead - behind) / (2 * step), slopes) < 1e-6
+
+
+@pytest.mark.parametrize(("name", "settings"), VARIANTS)
+def test_minibatches_belong_to_their_networks(name: str, settings: dict[str, str]) -> None:
+    objective = make_objective(name, settings)
+    vectors = vectors_for(name, 3)
+    indices = torch.tensor([[0, 5, 5, 22], [9, 8, 7, 6], [1, 2, 3, 0]])
+    losses, gradients = objective.minibatch_losses_and_gradients(vectors, indices)
+    for row, images in enumerate(indices):
+        exact, exact_gradients = expected(
+            name,
+            settings,
+            vectors[row : row + 1],
+            objective.images[images],
+            objective.labels[images],
+        )
+        assert losses[row].item() == pytest.approx(exact.item(), rel=1e-10)
+        assert relative_error(gradients[row], exact_gradients[0]) < 1e-10
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("reuse", [False, True])
+@pytest.mark.parametrize(("name", "settings"), VARIANTS)
+def test_combinations_equal_direct_evaluation(
+    name: str, settings: dict[str, str], reuse: bool
+) -> None:
+    objective = make_objective(name, settings)
+    vectors = vectors_for(name, 2, 3)
+    mixing = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(2)).double()
+    points = mixing @ vectors
+    exact, exact_gradients = expected(
+        name, settings, points.flatten(0, 1), objective.images, objective.labels
+    )
+    exact = exact.view(2, 4)
+    exact_gradients = mixing.mT @ exact_gradients.view(2, 4, -1)
+
+    combination = objective.combination(vectors, reuse=reuse)
+    assert relative_error(combination.losses(mixing), exact) < 1e-10
+    losses, gradients = combination.losses_and_gradients(mixing)
+    assert relative_error(losses, exact) < 1e-10
+    for family in range(2):
+        assert relative_error(gradients[family], exact_gradients[family]) < 1e-10
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("reuse", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_combinations_of_some_families_with_further_vectors(name: str, reuse: bool) -> None:
+    objective = make_objective(name)
+    vectors = vectors_for(name, 3, 3)
+    combination = objective.combination(vectors[:, :2], reuse=reuse).extended(vectors[:, 2:])
+    mixing = torch.randn(3, 4, 3, generator=torch.Generator().manual_seed(2)).double()
+    exact = objective.losses((mixing @ vectors).flatten(0, 1)).view(3, 4)
+    for rows in ([0, 1, 2], [1, 2], [2, 0], [1]):
+        selected = combination.losses(mixing[rows], torch.tensor(rows))
+        assert relative_error(selected, exact[rows]) < 1e-10
+    shared = combination.losses(mixing[0])
+    exact_shared = objective.losses((mixing[0] @ vectors).flatten(0, 1)).view(3, 4)
+    assert relative_error(shared, exact_shared) < 1e-10
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_results_do_not_depend_on_batch_mates(name: str, dtype: torch.dtype) -> None:
+    objective = make_objective(name, dtype=dtype)
+    vectors = vectors_for(name, 3).to(dtype)
+    losses, gradients = objective.losses_and_gradients(vectors)
+    indices = torch.arange(16) + torch.tensor([[0], [3], [7]])
+    batch_losses, batch_gradients = objective.minibatch_losses_and_gradients(vectors, indices)
+    for row in range(3):
+        alone = slice(row, row + 1)
+        loss, gradient = objective.losses_and_gradients(vectors[alone])
+        assert torch.equal(loss, losses[alone])
+        assert torch.equal(gradient, gradients[alone])
+        assert torch.equal(objective.losses(vectors[alone]), objective.losses(vectors)[alone])
+        loss, gradient = objective.minibatch_losses_and_gradients(vectors[alone], indices[alone])
+        assert torch.equal(loss, batch_losses[alone])
+        assert torch.equal(gradient, batch_gradients[alone])
+
+
+def test_subset_is_the_objective_of_those_images() -> None:
+    objective = make_objective("fcp")
+    vectors = vectors_for("fcp", 2)
+    rows = torch.tensor([20, 3, 4])
+    exact, _ = expected("fcp", {}, vectors, objective.images[rows], objective.labels[rows])
+    assert relative_error(objective.subset(rows).losses(vectors), exact) < 1e-10
+    assert objective.subset(rows).count == 3
+
+
+def test_images_and_labels_must_match() -> None:
+    images, labels = data.random_images(4)
+    with pytest.raises(ValueError, match="3 labels for 4 images"):
+        Objective(get_architecture("fcp"), images, labels[:3])
+    with pytest.raises(ValueError, match="0 images"):
+        Objective(get_architecture("fcp"), images[:0], labels[:0])
+
+
+def test_any_differentiable_function_is_a_landscape() -> None:
+    landscape = FunctionLandscape(lambda points: points.square().sum(1) * points[:, 0])
+    points = data.random_vectors(4, 3, 1.0)
+    losses, gradients = landscape.losses_and_gradients(points)
+    square = points.square().sum(1)
+    exact = 2 * points * points[:, :1]
+    exact[:, 0] += square
+    assert torch.allclose(losses, square * points[:, 0], rtol=1e-12)
+    assert torch.allclose(landscape.losses(points), losses, rtol=1e-12)
+    assert torch.allclose(gradients, exact, rtol=1e-12)
+
+    vectors = data.random_vectors(6, 3, 1.0, seed=1).view(2, 3, 3)
+    mixing = data.random_vectors(10, 3, 1.0, seed=2).view(2, 5, 3)
+    points = mixing @ vectors
+    _, point_gradients = landscape.losses_and_gradients(points.flatten(0, 1))
+    losses, gradients = landscape.combination(vectors).losses_and_gradients(mixing)
+    assert torch.allclose(losses.flatten(), landscape.losses(points.flatten(0, 1)), rtol=1e-12)
+    assert torch.allclose(gradients, mixing.mT @ point_gradients.view(2, 5, 3), rtol=1e-12)

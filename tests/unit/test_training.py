@@ -1,0 +1,399 @@
+"""Training of many seeds: curves, early stopping, failures, interruption, and real MNIST."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from reference import data, networks
+from reference.sgd import run_sgd
+from topography.architectures import get_architecture
+from topography.checkpoint import Checkpoint, Interrupted
+from topography.objective import Objective
+from topography.optimizers import get_optimizer
+from topography.optimizers.base import Optimizer
+from topography.optimizers.sgd import minibatch_order
+from topography.storage import read_tensors, write_tensors
+from topography.training import Training, initial_params, train
+
+NAMES = ["fcp", "lenet", "autoencoder", "lstm"]
+OPTIMIZERS = ["sgd", "lbfgs"]
+TRAIN_IMAGES, TEST_IMAGES, BATCH_SIZE, EPOCHS = 36, 21, 16, 4
+
+
+def make_optimizer(name: str, epochs: int = EPOCHS) -> Optimizer:
+    """Return an optimizer with the paper's settings, but small minibatches."""
+    if name == "sgd":
+        return get_optimizer("sgd", learning_rate=0.1, batch_size=BATCH_SIZE, epochs=epochs)
+    return get_optimizer("lbfgs", iterations=epochs)
+
+
+def make_objectives(
+    name: str, dtype: torch.dtype = torch.float32, **settings: str
+) -> tuple[Objective, Objective]:
+    """Return the objectives of random train and test images."""
+    architecture = get_architecture(name, **settings)
+    train_images = data.random_images(TRAIN_IMAGES, seed=1, dtype=dtype)
+    test_images = data.random_images(TEST_IMAGES, seed=2, dtype=dtype)
+    return Objective(architecture, *train_images), Objective(architecture, *test_images)
+
+
+def run(
+    objectives: tuple[Objective, Objective],
+    optimizer: Optimizer,
+    seeds: list[int],
+    params: Tensor | None = None,
+    **others: object,
+) -> Training:
+    """Train these seeds from their own initialisation, or from params [S, P]."""
+    if params is None:
+        params = initial_params(objectives[0].architecture, seeds).to(objectives[0].images.dtype)
+    return train(*objectives, optimizer, seeds, params, **others)
+
+
+def assert_same(first: Training, second: Training) -> None:
+    """Check two trainings for equality, bit for bit, NaN included."""
+    assert first.seeds == second.seeds
+    assert first.epoch == second.epoch
+    assert first.failures == second.failures
+    for name in ("params", "curves", "best_weights"):
+        ours, theirs = getattr(first, name), getattr(second, name)
+        assert torch.equal(ours.isnan(), theirs.isnan()), name
+        assert torch.equal(ours.nan_to_num(), theirs.nan_to_num()), name
+    assert first.state.keys() == second.state.keys()
+    for name, tensor in first.state.items():
+        assert torch.equal(tensor.nan_to_num(), second.state[name].nan_to_num()), name
+
+
+# What a training is -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_curves_and_early_stopping_equal_one_network_at_a_time(name: str) -> None:
+    """SGD in float64: both curves, and the weights at their minima, from a loop over epochs."""
+    seeds = [0, 5]
+    train_objective, test_objective = make_objectives(name, torch.float64)
+    training = run((train_objective, test_objective), make_optimizer("sgd"), seeds)
+    for row, seed in enumerate(seeds):
+        vector = initial_params(train_objective.architecture, [seed])[0].double()
+        vectors = [vector]
+        for epoch in range(1, EPOCHS + 1):
+            order = minibatch_order([seed], epoch, TRAIN_IMAGES)[0].tolist()
+            minibatches = [order[k : k + BATCH_SIZE] for k in range(0, TRAIN_IMAGES, BATCH_SIZE)]
+            vector = run_sgd(
+                name, vector, train_objective.images, train_objective.labels, minibatches, 0.1
+            )
+            vectors.append(vector)
+        for curve, objective in enumerate((train_objective, test_objective)):
+            losses = [
+                networks.loss_and_gradient(name, vector, objective.images, objective.labels)[0]
+                for vector in vectors
+            ]
+            assert training.curves[row, curve].tolist() == pytest.approx(losses, rel=1e-10)
+            best = losses.index(min(losses))
+            assert training.best_epochs[row, curve].item() == best
+            assert training.best_losses[row, curve].item() == pytest.approx(min(losses), rel=1e-10)
+            error = (training.best_weights[row, curve] - vectors[best]).abs().max()
+            assert error.item() < 1e-10
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_best_weights_have_the_lowest_losses_of_their_curves(optimizer: str) -> None:
+    """Random labels are soon overfitted: the test curve has its minimum before the train curve."""
+    objectives = make_objectives("fcp")
+    training = run(objectives, make_optimizer(optimizer, 25), [0, 1])
+    assert training.epoch == 25
+    assert not training.failures
+    assert training.curves.shape == (2, 2, 26)
+    assert training.curves.isfinite().all()
+    assert torch.equal(training.best_losses, training.curves.amin(dim=2))
+    assert torch.equal(training.best_epochs, training.curves.argmin(dim=2))
+    assert (training.best_epochs[:, 0] > training.best_epochs[:, 1]).all()
+    for curve, objective in enumerate(objectives):
+        losses = objective.losses(training.best_weights[:, curve].contiguous())
+        assert torch.allclose(losses, training.best_losses[:, curve], rtol=1e-5)
+        first = objective.losses(initial_params(objective.architecture, [0, 1]))
+        assert torch.equal(training.curves[:, curve, 0], first)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_seeds_do_not_depend_on_batch_mates(name: str, optimizer: str) -> None:
+    """Three seeds together end bit for bit where each one alone ends; 0 is a seed like others."""
+    objectives = make_objectives(name)
+    seeds = [0, 1, 11]
+    together = run(objectives, make_optimizer(optimizer), seeds)
+    for row, seed in enumerate(seeds):
+        alone = run(objectives, make_optimizer(optimizer), [seed])
+        assert torch.equal(alone.curves[0], together.curves[row])
+        assert torch.equal(alone.params[0], together.params[row])
+        assert torch.equal(alone.best_weights[0], together.best_weights[row])
+    assert not torch.equal(together.curves[0], together.curves[1])
+
+
+def test_initial_params_are_those_of_the_seeds() -> None:
+    architecture = get_architecture("lstm")
+    params = initial_params(architecture, [0, 1, 2])
+    assert params.shape == (3, networks.PARAMETER_COUNTS["lstm"])
+    assert torch.equal(params[[2, 0]], initial_params(architecture, [2, 0]))
+    assert not torch.equal(params[0], params[1])
+
+
+# Failures ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_seed_with_broken_weights_fails_alone(optimizer: str, value: float) -> None:
+    objectives = make_objectives("fcp")
+    seeds = [4, 0, 9]
+    params = initial_params(objectives[0].architecture, seeds)
+    params[1, 17] = value
+    training = run(objectives, make_optimizer(optimizer), seeds, params)
+    assert list(training.failures) == [0]
+    assert "epoch 0" in training.failures[0]
+    assert training.best_weights[1].isnan().all()
+    assert training.best_weights[[0, 2]].isfinite().all()
+    healthy = run(objectives, make_optimizer(optimizer), [4, 9])
+    assert torch.equal(training.curves[[0, 2]], healthy.curves)
+    assert torch.equal(training.best_weights[[0, 2]], healthy.best_weights)
+    assert training.curves[1, :, 1:].isnan().all()
+
+
+@pytest.mark.parametrize(("name", "scale"), [("fcp", 1e6), ("lenet", 10.0)])
+def test_a_seed_that_diverges_later_fails_alone(name: str, scale: float) -> None:
+    """Weights so large that every step overshoots further, for one or more epochs."""
+    objectives = make_objectives(name)
+    seeds = [0, 1, 2]
+    params = initial_params(objectives[0].architecture, seeds)
+    params[2] *= scale
+    training = run(objectives, make_optimizer("sgd", 8), seeds, params)
+    assert list(training.failures) == [2]
+    reason = training.failures[2]
+    epoch = int(reason.split("epoch ")[1].split(":")[0])
+    assert epoch >= 1
+    assert "train loss" in reason
+    assert training.curves[2, :, :epoch].isfinite().all()
+    assert training.curves[2, :, epoch + 1 :].isnan().all()
+    assert training.best_weights[2].isnan().all()
+    healthy = run(objectives, make_optimizer("sgd", 8), [0, 1])
+    assert torch.equal(training.curves[:2], healthy.curves)
+    assert torch.equal(training.params[:2], healthy.params)
+    assert torch.equal(training.best_weights[:2], healthy.best_weights)
+
+
+def test_all_seeds_failing_ends_the_training() -> None:
+    objectives = make_objectives("fcp")
+    params = torch.full((2, networks.PARAMETER_COUNTS["fcp"]), math.nan)
+    training = run(objectives, make_optimizer("sgd"), [0, 1], params)
+    assert sorted(training.failures) == [0, 1]
+    assert training.epoch == 0
+    assert training.best_epochs.tolist() == [[-1, -1], [-1, -1]]
+    assert training.best_losses.isnan().all()
+
+
+# Interruption -----------------------------------------------------------------------------------
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+@dataclass
+class KillAt:
+    """Progress that ends the training when it reports an epoch, before its state is saved."""
+
+    epoch: int
+    reported: list[int] = field(default_factory=list)
+
+    def update(self, done: int, detail: str = "") -> None:
+        """Note the epoch; raise at the fatal one."""
+        self.reported.append(done)
+        if done == self.epoch:
+            raise KilledError
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_killed_training_ends_where_an_unbroken_one_ends(
+    name: str, optimizer: str, tmp_path: Path
+) -> None:
+    """Killed twice, once with nothing new saved; one seed had failed before the first kill."""
+    epochs = 6
+    objectives = make_objectives(name)
+    seeds = [0, 3, 8]
+    params = initial_params(objectives[0].architecture, seeds)
+    params[1, 0] = math.nan
+    unbroken = run(objectives, make_optimizer(optimizer, epochs), seeds, params.clone())
+    assert list(unbroken.failures) == [3]
+
+    def resume(progress: KillAt) -> Training:
+        checkpoint = Checkpoint(tmp_path / "state.safetensors", "identity", interval=0.0)
+        return run(
+            objectives,
+            make_optimizer(optimizer, epochs),
+            seeds,
+            params.clone(),
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+
+    for fatal in (4, 4):
+        with pytest.raises(KilledError):
+            resume(KillAt(fatal))
+    progress = KillAt(epoch=-1)
+    resumed = resume(progress)
+    assert progress.reported == [4, 5, 6]
+    assert_same(resumed, unbroken)
+
+
+@pytest.fixture
+def restored_signals() -> Iterator[None]:
+    """Give the signal handlers back that a test replaces."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@dataclass
+class SignalAt:
+    """Progress that sends this process a signal at one epoch."""
+
+    epoch: int
+    number: signal.Signals
+
+    def update(self, done: int, detail: str = "") -> None:
+        """Send the signal when the epoch comes."""
+        if done == self.epoch:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.usefixtures("restored_signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_training_asked_to_stop_saves_and_can_go_on(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    objectives = make_objectives("fcp")
+    seeds = [0, 3]
+    unbroken = run(objectives, make_optimizer("lbfgs"), seeds)
+    checkpoint = Checkpoint(tmp_path / "state.safetensors", "identity", interval=1e9)
+    checkpoint.stop_on_signals()
+    with pytest.raises(Interrupted, match=number.name):
+        run(
+            objectives,
+            make_optimizer("lbfgs"),
+            seeds,
+            checkpoint=checkpoint,
+            progress=SignalAt(2, number),
+        )
+    again = Checkpoint(tmp_path / "state.safetensors", "identity")
+    progress = KillAt(epoch=-1)
+    resumed = run(objectives, make_optimizer("lbfgs"), seeds, checkpoint=again, progress=progress)
+    assert progress.reported == [3, 4]
+    assert_same(resumed, unbroken)
+
+
+@pytest.mark.parametrize("damage", ["other identity", "truncated"])
+def test_a_checkpoint_that_does_not_fit_is_not_resumed(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objectives = make_objectives("fcp")
+    path = tmp_path / "state.safetensors"
+    unbroken = run(objectives, make_optimizer("sgd"), [0])
+    with pytest.raises(KilledError):
+        run(
+            objectives,
+            make_optimizer("sgd"),
+            [0],
+            checkpoint=Checkpoint(path, "one", interval=0.0),
+            progress=KillAt(3),
+        )
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-1000])
+    identity = "another" if damage == "other identity" else "one"
+    progress = KillAt(epoch=-1)
+    afresh = run(
+        objectives,
+        make_optimizer("sgd"),
+        [0],
+        checkpoint=Checkpoint(path, identity),
+        progress=progress,
+    )
+    assert progress.reported == [1, 2, 3, 4]
+    assert_same(afresh, unbroken)
+    assert "starting afresh" in capsys.readouterr().err
+
+
+def test_weights_survive_the_file_bit_for_bit(tmp_path: Path) -> None:
+    """Also the NaN rows of failed seeds, and the order of the seeds."""
+    objectives = make_objectives("lstm")
+    seeds = [7, 0]
+    params = initial_params(objectives[0].architecture, seeds)
+    params[0, 0] = math.nan
+    training = run(objectives, make_optimizer("sgd", 1), seeds, params)
+    path = tmp_path / "weights.safetensors"
+    write_tensors(
+        path,
+        {
+            "seeds": torch.tensor(training.seeds).numpy(),
+            "train_weights": training.best_weights[:, 0].numpy(),
+            "test_weights": training.best_weights[:, 1].numpy(),
+        },
+        {"architecture": "lstm"},
+    )
+    tensors = {name: torch.from_numpy(array) for name, array in read_tensors(path).items()}
+    assert tensors["seeds"].tolist() == seeds
+    for curve, name in enumerate(("train_weights", "test_weights")):
+        assert tensors[name].dtype == torch.float32
+        assert tensors[name][0].isnan().all()
+        assert torch.equal(tensors[name][1], training.best_weights[1, curve])
+    loss = objectives[0].losses(tensors["train_weights"][1:])
+    assert loss.item() == pytest.approx(training.best_losses[1, 0].item(), rel=1e-6)
+
+
+# Real data --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer", "settings", "images", "train_loss", "test_loss"),
+    [
+        ("fcp", "sgd", {"learning_rate": 0.1, "batch_size": 16, "epochs": 12}, 512, 0.35, 0.8),
+        ("lenet", "lbfgs", {"iterations": 24}, 128, 0.5, 1.4),
+        ("autoencoder", "lbfgs", {"iterations": 12}, 256, 0.066, 0.068),
+        ("lstm", "lbfgs", {"iterations": 24}, 256, 0.7, 1.7),
+    ],
+)
+def test_training_on_real_mnist_reaches_a_stated_loss(
+    name: str,
+    optimizer: str,
+    settings: dict[str, float],
+    images: int,
+    train_loss: float,
+    test_loss: float,
+) -> None:
+    """Far below the losses of guessing (2.30, and 0.23 for grey pictures), on test images too."""
+    folder = data.mnist_folder()
+    if folder is None:
+        pytest.skip(
+            "no MNIST files: set MNIST_SOURCE to the folder with train-images-idx3-ubyte.gz"
+        )
+    architecture = get_architecture(name)
+    training = train(
+        Objective(architecture, *data.mnist_slice(folder, "train", images)),
+        Objective(architecture, *data.mnist_slice(folder, "t10k", 256)),
+        get_optimizer(optimizer, **settings),
+        [0],
+        initial_params(architecture, [0]),
+    )
+    reached = training.best_losses[0].tolist()
+    assert reached[0] < train_loss
+    assert reached[1] < test_loss
