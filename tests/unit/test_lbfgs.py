@@ -57,19 +57,19 @@ def relative_error(value: Tensor, exact: Tensor) -> float:
 
 @pytest.mark.parametrize(("name", "settings"), VARIANTS)
 def test_iterations_equal_one_network_at_a_time(name: str, settings: dict[str, str]) -> None:
-    """Six iterations with a history of three pairs: it fills, and its oldest pairs fall out."""
+    """Five iterations with a history of two pairs: it fills, and its oldest pairs fall out."""
     activation = settings.get("activation", "softplus")
     images, labels = data.random_images(12, seed=2)
     objective = Objective(get_architecture(name, **settings), images, labels)
-    start = torch.stack([networks.initial_vector(name, seed) for seed in (0, 1, 2)]).double()
-    points, losses = run_batched(objective, start, 6, history_size=3)
+    start = torch.stack([networks.initial_vector(name, seed) for seed in (0, 1)]).double()
+    points, losses = run_batched(objective, start, 5, history_size=2)
 
     def function(point: Tensor) -> tuple[float, Tensor]:
         return networks.loss_and_gradient(name, point, images, labels, activation)
 
-    for row in range(3):
-        run = run_lbfgs(function, start[row], 6, history_size=3)
-        for iteration in range(6):
+    for row in range(2):
+        run = run_lbfgs(function, start[row], 5, history_size=2)
+        for iteration in range(5):
             assert relative_error(points[iteration, row], run.points[iteration]) < 1e-10
             assert losses[iteration, row].item() == pytest.approx(run.losses[iteration], rel=1e-9)
 
@@ -97,9 +97,9 @@ def test_runs_do_not_depend_on_batch_mates(name: str) -> None:
     objective = Objective(get_architecture(name), images, labels)
     start = torch.stack([networks.initial_vector(name, seed) for seed in (0, 1, 2)])
     start[1] *= 3
-    together, losses = run_batched(objective, start, 8)
+    together, losses = run_batched(objective, start, 5)
     for row in range(3):
-        alone, alone_losses = run_batched(objective, start[row : row + 1], 8)
+        alone, alone_losses = run_batched(objective, start[row : row + 1], 5)
         assert torch.equal(alone[:, 0], together[:, row])
         assert torch.equal(alone_losses[:, 0], losses[:, row])
 
