@@ -15,7 +15,7 @@ PATH_SHAPES = {
     "losses": ["S", "M"],
     "fine_t": ["F"],
     "fine_losses": ["S", "F"],
-    "straight_losses": ["S", "F"],
+    "straight_losses": ["S", "M"],
     "lengths": ["S"],
     "straight_lengths": ["S"],
 }
