@@ -35,7 +35,8 @@ def collect(pairs: pd.DataFrame, paths: Mapping[Path, Mapping[str, np.ndarray]])
     Returns:
         The pair, the losses at its ends (``start`` is network i at t = 1, ``end`` network j at
         t = 0, Eq. 3), and its heights: ``height`` over the points the path was optimised on
-        (Eq. 5), ``fine_height`` and ``straight_height`` over the fine grid; path lengths.
+        (Eq. 5), ``fine_height`` over the fine grid, ``straight_height`` over as many points of the
+        straight line; path lengths.
 
     Raises:
         BarrierError: a path belongs to no pair, a pair has two paths, the paths are not those of
