@@ -179,12 +179,18 @@ def _origin(key: Key, sources: Sequence[tuple[str, Settings]]) -> str:
     """Name of the strongest source that sets the key or, for a missing one, its section."""
     for depth in range(len(key), 0, -1):
         for name, content in sources:
-            found: Any = content
-            for part in key[:depth]:
-                found = found.get(part) if isinstance(found, Mapping) else None
-            if found is not None:
+            if _holds(content, key[:depth]):
                 return name
     return sources[-1][0]
+
+
+def _holds(content: object, key: Key) -> bool:
+    """Whether nested sections hold a key, even with the value null."""
+    for part in key:
+        if not isinstance(content, Mapping) or part not in content:
+            return False
+        content = content[part]
+    return True
 
 
 _TYPES = {
@@ -225,6 +231,8 @@ def _schema_problems(config: Settings, schema: Settings) -> Iterator[Problem]:
                     ". YAML reads 1e-4 as text: write 1.0e-4. A nested value given with --config "
                     "arrives as text: put it into a file and pass that with --configfile"
                 )
+            elif error.instance is None and types[0] == "object":
+                fix = "For a section without keys write {}"
             yield Problem(key, what, fix)
         elif error.validator in ("enum", "const"):
             choices = expected if isinstance(expected, list) else [expected]
@@ -235,8 +243,6 @@ def _schema_problems(config: Settings, schema: Settings) -> Iterator[Problem]:
             )
         elif error.validator == "contains":
             yield Problem(key, f"lacks {error.schema['contains']['const']!r}", fix)
-        elif error.validator == "propertyNames":
-            yield Problem(key, f"has a name that cannot be used ({error.message})", fix)
         else:  # limits of numbers, patterns and lengths: the description says them
             yield Problem(key, f"is {error.instance!r}, which is not possible", fix)
 
@@ -291,11 +297,8 @@ def _unknown_sets(config: Settings) -> Iterator[Problem]:
 
 def _written(config: Settings, architecture: str, *key: str) -> Key:
     """Where the value that applies to the architecture is written: its override or the section."""
-    override = config["architectures"][architecture].get("override") or {}
-    found: Any = override
-    for part in key:
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return key if found is None else ("architectures", architecture, "override", *key)
+    override = config["architectures"][architecture].get("override")
+    return ("architectures", architecture, "override", *key) if _holds(override, key) else key
 
 
 def _impossible_values(config: Settings) -> Iterator[Problem]:

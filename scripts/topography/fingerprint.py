@@ -3,7 +3,7 @@
 Snakemake sees neither an edit of a script called from a shell command nor one of a module that the
 script imports. Each rule therefore carries the fingerprint of its code as a parameter. It is taken
 from the syntax trees, without docstrings: comments, formatting, docstrings and file times change
-nothing; any other edit does.
+nothing; any other edit does. A process reads each file once, and sees it as it was then.
 """
 
 import ast
@@ -17,6 +17,7 @@ from topography.errors import TopographyError
 _LENGTH = 16  # hexadecimal digits: enough to tell a few thousand versions apart, short in a log
 
 
+@functools.cache
 def code_id(folder: Path, script: str, *modules: str) -> str:
     """Fingerprint of a script and of all local modules that run with it, 16 hexadecimal digits.
 
@@ -28,23 +29,29 @@ def code_id(folder: Path, script: str, *modules: str) -> str:
     Raises:
         TopographyError: a file is missing or is not valid Python.
     """
+    digest = hashlib.sha256()
+    for name, path in sorted(local_files(folder, script, *modules).items()):
+        digest.update(f"{name}={_tree_digest(path)}\n".encode())
+    return digest.hexdigest()[:_LENGTH]
+
+
+def local_files(folder: Path, script: str, *modules: str) -> dict[str, Path]:
+    """The files behind a fingerprint, by dotted name; arguments and errors as for `code_id`."""
     files = {script: folder / script}
     for name in modules:
         files |= _module_files(folder, name, required=True)
     waiting = list(files.items())
     while waiting:
         name, path = waiting.pop()
-        for imported in _imported_names(path, name if name != script else ""):
+        for imported in imported_names(path, name if name != script else ""):
             for found in _module_files(folder, imported).items():
                 if found[0] not in files:
                     files[found[0]] = found[1]
                     waiting.append(found)
-    digest = hashlib.sha256()
-    for name, path in sorted(files.items()):
-        digest.update(f"{name}={_tree_digest(path)}\n".encode())
-    return digest.hexdigest()[:_LENGTH]
+    return files
 
 
+@functools.cache
 def _module_files(folder: Path, name: str, required: bool = False) -> dict[str, Path]:
     """Files that run when ``name`` is imported: its own, and ``__init__`` of each parent package.
 
@@ -78,11 +85,16 @@ def _parsed(path: Path) -> ast.Module:
         ) from None
 
 
-def _imported_names(path: Path, module: str) -> Iterator[str]:
+@functools.cache
+def imported_names(path: Path, module: str) -> frozenset[str]:
     """Dotted names that the file imports, anywhere in it; ``module`` is its own dotted name.
 
-    ``from a import b`` yields both ``a`` and ``a.b``, since b may be a module.
+    ``from a import b`` gives both ``a`` and ``a.b``, since b may be a module.
     """
+    return frozenset(_imports(path, module))
+
+
+def _imports(path: Path, module: str) -> Iterator[str]:
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):

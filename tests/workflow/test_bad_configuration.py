@@ -1,0 +1,228 @@
+"""A configuration that cannot work is refused at once: what, where, and how to fix it."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clones import REPOSITORY, SMOKE, Workflow
+from topography import configuration
+from topography.configuration import ConfigurationError
+
+LIBRARY = REPOSITORY / "scripts" / "topography"
+SCHEMA = yaml.safe_load((REPOSITORY / "config/schema.yaml").read_text())
+BASE = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+
+
+def refusal(change: dict[str, Any], base: dict[str, Any] = BASE) -> str:
+    """The message about the configuration with a change made to it by a file."""
+    config = configuration.merge(base, change)
+    with pytest.raises(ConfigurationError) as refused:
+        configuration.check(config, SCHEMA, [("mine.yaml", change), ("config.yaml", base)], LIBRARY)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("scale", ["laptop", "smoke", "paper"])
+def test_the_scales_of_the_repository_are_accepted(scale: str) -> None:
+    changes = {}
+    if scale != "laptop":
+        changes = yaml.safe_load((REPOSITORY / f"config/{scale}.yaml").read_text())
+    config = configuration.merge(BASE, changes)
+    configuration.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
+
+
+PAPER_VALUES = {
+    ("images", "train"): 60000,
+    ("images", "test"): 10000,
+    ("optimizers", "sgd", "learning_rate"): 0.1,
+    ("optimizers", "sgd", "batch_size"): 64,
+    ("optimizers", "sgd", "epochs"): 75,
+    ("optimizers", "lbfgs", "iterations"): 1000,
+    ("optimizers", "lbfgs", "history_size"): 10,
+    ("optimizers", "lbfgs", "line_search_budget"): 6,
+    ("optimizers", "lbfgs", "line_search_tolerance"): 1e-4,
+    ("optimizers", "lbfgs", "monotone"): False,
+    ("training", "seeds"): 75,
+    ("selection", "keep"): 48,
+    ("pairs", "count"): 300,
+    ("paths", "terms"): 10,
+    ("paths", "points"): 51,
+    ("paths", "penalty"): 1e-4,
+    ("paths", "steps"): 100,
+    ("paths", "learning_rate"): 1e-3,
+    ("paths", "keep"): "lowest",
+    ("paths", "images_per_step"): None,
+    ("paths", "landscapes", "train"): ["lbfgs_train", "lbfgs_test", "sgd_train", "sgd_test"],
+    ("paths", "landscapes", "test"): ["lbfgs_test", "sgd_test"],
+}
+
+
+@pytest.mark.parametrize("architecture", ["fcp", "lenet", "autoencoder", "lstm"])
+def test_the_paper_scale_has_the_values_of_the_paper(architecture: str) -> None:
+    changes = yaml.safe_load((REPOSITORY / "config/paper.yaml").read_text())
+    settings = configuration.for_architecture(configuration.merge(BASE, changes), architecture)
+    for key, expected in PAPER_VALUES.items():
+        value = settings
+        for part in key:
+            value = value[part]
+        assert value == expected, key
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "fix"),
+    [
+        ({"pairs": {"cuont": 3}}, "pairs.cuont", "Did you mean count?"),
+        ({"trainning": {}}, "trainning", "Did you mean training?"),
+        ({"selection.keep": 3}, "selection.keep", "Known here"),
+        ({"training": {"seeds": 1}}, "training.seeds", "at least 2"),
+        ({"training": {"seeds_per_job": 0}}, "training.seeds_per_job", "at least 1"),
+        ({"training": {"first_seed": -1}}, "training.first_seed", "at least 0"),
+        ({"training": {"seeds": 7.5}}, "training.seeds", "a whole number"),
+        ({"training": {"seeds": True}}, "training.seeds", "a whole number"),
+        ({"pairs": {"per_job": 0}}, "pairs.per_job", "at least 1"),
+        ({"pairs": {"count": "3"}}, "pairs.count", "--configfile"),
+        ({"images": {"train": 0}}, "images.train", "at least 1"),
+        ({"device": "gpu"}, "device", "auto, cpu, cuda"),
+        ({"data_source": ""}, "data_source", "a folder"),
+        ({"scale": "Big Scale"}, "scale", "config/<scale>.yaml"),
+        ({"dataset": "mnits"}, "dataset", "Did you mean mnist?"),
+        ({"architectures": {"lenett": {}}}, "architectures.lenett", "Did you mean lenet?"),
+        ({"architectures": {"lstm": None}}, "architectures.lstm", "write {}"),
+        (
+            {"architectures": {"fcp": {"activation": "tanh"}}},
+            "architectures.fcp.activation",
+            "relu",
+        ),
+        (
+            {"architectures": {"fcp": {"override": {"kernel_pca": {}}}}},
+            "architectures.fcp.override.kernel_pca",
+            "Known here",
+        ),
+        (
+            {"architectures": {"fcp": {"override": {"optimizers": {"adma": {}}}}}},
+            "architectures.fcp.override.optimizers.adma",
+            "Known here",
+        ),
+        ({"optimizers": {"adam": {}}}, "optimizers.adam", "write that file"),
+        (
+            {"optimizers": {"sgd": {"learning_rate": -0.1}}},
+            "optimizers.sgd.learning_rate",
+            "above 0",
+        ),
+        (
+            {"optimizers": {"sgd": {"learning_rate": "1e-1"}}},
+            "optimizers.sgd.learning_rate",
+            "1.0e-4",
+        ),
+        (
+            {"optimizers": {"sgd": {"learning_rate": float("inf")}}},
+            "optimizers.sgd.learning_rate",
+            "finite",
+        ),
+        ({"optimizers": {"sgd": {"momentum": 0.9}}}, "optimizers.sgd.momentum", "Known here"),
+        (
+            {"optimizers": {"sgd": {"batch_size": 20000}}},
+            "optimizers.sgd.batch_size",
+            "images.train",
+        ),
+        ({"optimizers": {"lbfgs": {"monotone": 1}}}, "optimizers.lbfgs.monotone", "true or false"),
+        ({"selection": {"keep": 9}}, "selection.keep", "raise training.seeds"),
+        ({"pairs": {"count": 16}}, "pairs.count", "raise selection.keep"),
+        (
+            {"architectures": {"lstm": {"override": {"pairs": {"count": 4}}}}},
+            "architectures.lstm.override.pairs.count",
+            "only 3 pairs",
+        ),
+        ({"paths": {"landscapes": {"test": ["sgd_tset"]}}}, "paths.landscapes.test", "sgd_test"),
+        ({"paths": {"landscapes": {"tset": ["sgd_test"]}}}, "paths.landscapes.tset", "test"),
+        ({"paths": {"landscapes": {"train": []}}}, "paths.landscapes.train", "one or more"),
+        ({"paths": {"penalty": -1.0}}, "paths.penalty", "at least 0"),
+        ({"paths": {"keep": "best"}}, "paths.keep", "lowest, last"),
+        ({"paths": {"points": 2}}, "paths.points", "at least 3"),
+        ({"paths": {"images_per_step": 0}}, "paths.images_per_step", "null for all"),
+        ({"paths": {"images_per_step": 5001}}, "paths.images_per_step", "images.test"),
+        ({"landscape_2d": {"penalties": [0]}}, "landscape_2d.penalties", "above 0"),
+        ({"kernel_pca": {"kernels": ["linear"]}}, "kernel_pca.kernels", "rbf"),
+        ({"kernel_pca": {"kernels": ["rbf", "cosine"]}}, "kernel_pca.kernels", "sigmoid"),
+    ],
+)
+def test_an_impossible_value_is_named_with_its_place_and_cure(
+    change: dict[str, Any], key: str, fix: str
+) -> None:
+    message = refusal(change)
+    assert f"- {key}" in message
+    assert "(in mine.yaml)" in message
+    assert fix in message
+
+
+def test_a_missing_key_is_named() -> None:
+    base = deepcopy(BASE)
+    del base["pairs"]["seed"]
+    message = refusal({}, base)
+    assert "- pairs.seed (in config.yaml) is missing" in message
+
+
+def test_the_figures_need_both_optimizers() -> None:
+    base = deepcopy(BASE)
+    del base["optimizers"]["sgd"]
+    assert "- optimizers.sgd (in config.yaml) is missing" in refusal({}, base)
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    message = refusal({"pairs": {"cuont": 3, "per_job": 0}, "device": "gpu"})
+    assert message.count("\n- ") == 3
+
+
+def test_a_general_value_that_does_not_fit_an_override_is_told_once() -> None:
+    assert refusal({"selection": {"keep": 9}}).count("selection.keep (") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--config", "scale=huge"], ["'huge'", "config/huge.yaml", "laptop, paper, smoke"]),
+        (["--config", "scale=schema"], ["'schema'", "laptop, paper, smoke"]),
+        (["--config", "scale=../config"], ["scale"]),
+        ([*SMOKE, "sale=smoke"], ["- sale (in the command line", "Did you mean scale?"]),
+        (["--config", "pairs={count: 3}"], ["pairs.count", "--configfile"]),
+        ([*SMOKE, "device=tpu"], ["device (in the command line", "auto, cpu, cuda"]),
+    ],
+)
+def test_the_command_line_is_refused_without_a_traceback(
+    fresh: Workflow, arguments: list[str], expected: list[str]
+) -> None:
+    done = fresh.run("-n", *arguments, check=False)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    for text in expected:
+        assert text in said
+    assert "Traceback" not in said
+
+
+def test_a_bad_scale_file_is_named(clone: Workflow) -> None:
+    with clone.edited("config/smoke.yaml", "keep: 3", "keep: 30"):
+        done = clone.run("-n", *SMOKE, check=False)
+    assert "selection.keep (in config/smoke.yaml) is 30" in done.stdout
+
+
+def test_a_new_architecture_and_optimizer_are_accepted_once_their_files_exist(
+    clone: Workflow, tmp_path: Path
+) -> None:
+    (clone.folder / "scripts/topography/architectures/tiny.py").write_text("")
+    (clone.folder / "scripts/topography/optimizers/adam.py").write_text("")
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "architectures: {tiny: {width: 3}}\n"
+        "optimizers: {adam: {learning_rate: 0.001}}\n"
+        "paths: {landscapes: {train: [adam_train]}}\n"
+    )
+    jobs = clone.jobs(*SMOKE, "--configfile", str(file))
+    trained = {tuple(job.wildcards.values())[:2] for job in jobs if job.rule == "train_networks"}
+    assert ("tiny", "adam") in trained
+    assert {"adam_train"} == {
+        job.wildcards["set"]
+        for job in jobs
+        if job.rule == "find_paths" and job.wildcards["landscape"] == "train"
+    }

@@ -1,0 +1,80 @@
+"""Merging, batches and the panel."""
+
+import pytest
+
+from topography import configuration
+from topography.configuration import Batch
+
+
+def test_merge_goes_into_sections_and_replaces_lists() -> None:
+    base = {"a": {"b": 1, "c": [1, 2]}, "d": 3}
+    merged = configuration.merge(base, {"a": {"c": [4]}, "d": None})
+    assert merged == {"a": {"b": 1, "c": [4]}, "d": None}
+    assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 3}
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "size", "expected"),
+    [
+        (0, 75, 25, ["0-24", "25-49", "50-74"]),
+        (0, 8, 3, ["0-2", "3-5", "6-7"]),
+        (5, 2, 10, ["5-6"]),
+        (0, 1, 1, ["0-0"]),
+    ],
+)
+def test_batches_cover_every_item_once(
+    first: int, count: int, size: int, expected: list[str]
+) -> None:
+    cut = configuration.batches(first, count, size)
+    assert [str(batch) for batch in cut] == expected
+    items = [item for batch in cut for item in range(batch.first, batch.last + 1)]
+    assert items == list(range(first, first + count))
+
+
+def test_more_items_keep_the_full_batches() -> None:
+    assert configuration.batches(0, 100, 25)[:3] == configuration.batches(0, 75, 25)
+    assert configuration.batches(0, 75, 25)[0] == Batch(0, 24)
+
+
+CONFIG = {
+    "scale": "small",
+    "dataset": "digits",
+    "device": "cpu",
+    "images": {"train": 10, "test": 5},
+    "architectures": {
+        "fcp": {"activation": "relu"},
+        "lstm": {"override": {"training": {"seeds": 2}, "pairs": {"count": 1}}},
+        "lenet": {"override": None},
+    },
+    "optimizers": {"sgd": {"epochs": 3}, "lbfgs": {}},
+    "training": {"first_seed": 0, "seeds": 4, "seeds_per_job": 2},
+    "selection": {"keep": 2},
+    "pairs": {"count": 6, "per_job": 4, "seed": 0},
+    "paths": {"landscapes": {"train": ["sgd_train", "sgd_test"], "test": ["sgd_test"]}},
+}
+
+
+def test_an_override_changes_its_architecture_only() -> None:
+    assert configuration.for_architecture(CONFIG, "lstm")["training"]["seeds"] == 2
+    assert configuration.for_architecture(CONFIG, "lstm")["training"]["seeds_per_job"] == 2
+    assert configuration.for_architecture(CONFIG, "fcp")["training"]["seeds"] == 4
+    assert configuration.for_architecture(CONFIG, "lenet")["training"]["seeds"] == 4
+
+
+def test_settings_of_an_architecture_leave_out_the_override() -> None:
+    assert configuration.architecture_settings(CONFIG, "fcp") == {"activation": "relu"}
+    assert configuration.architecture_settings(CONFIG, "lstm") == {}
+
+
+def test_set_names_are_the_checkpoints_of_each_optimizer() -> None:
+    expected = ["sgd_train", "sgd_test", "lbfgs_train", "lbfgs_test"]
+    assert configuration.set_names(CONFIG) == expected
+
+
+def test_the_panel_counts_the_work() -> None:
+    panel = configuration.summary(CONFIG, {"device": "cpu"})
+    assert "20 to train in 10 jobs" in panel  # 2 optimizers x (4 + 2 + 4 seeds), 2 in a job
+    assert "39 to find in 15 jobs" in panel  # 3 sets x (6 + 1 + 6 pairs), 4 in a job
+    assert "results/small/logs/" in panel
+    assert "device=cpu" in panel
+    assert "changed" not in configuration.summary(CONFIG, {})

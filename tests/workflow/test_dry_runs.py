@@ -1,0 +1,77 @@
+"""The commands of the README resolve in a fresh clone."""
+
+import pytest
+
+from clones import SMOKE, Workflow
+
+FIGURES = [
+    *(f"fig{number}" for number in range(1, 7)),
+    *(f"figS{number}" for number in range(1, 5)),
+]
+TABLES = ["table1", "tableS1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "trainings", "path_jobs"),
+    [
+        pytest.param(["--cores", "8"], 16, 24, id="laptop"),
+        pytest.param([*SMOKE, "--cores", "2"], 8, 24, id="smoke"),
+        pytest.param(["--profile", "slurm"], 24, 144, id="slurm"),
+        pytest.param(["--profile", "profiles/gpu"], 24, 144, id="gpu"),
+    ],
+)
+def test_every_scale_and_profile_resolves(
+    fresh: Workflow, arguments: list[str], trainings: int, path_jobs: int
+) -> None:
+    jobs = [job.rule for job in fresh.jobs(*arguments)]
+    assert jobs.count("train_networks") == trainings
+    assert jobs.count("find_paths") == path_jobs
+    assert jobs.count("publish_figure") == len(FIGURES)
+    assert jobs.count("publish_table") == len(TABLES)
+
+
+def test_one_figure_asks_for_what_it_needs_only(fresh: Workflow) -> None:
+    jobs = fresh.jobs("--cores", "8", "results/fig4.pdf")
+    assert {job.wildcards.get("landscape", "train") for job in jobs} == {"train"}
+    assert {job.wildcards["figure"] for job in jobs if "figure" in job.wildcards} == {"fig4"}
+    assert not {job.rule for job in jobs} & {"project_solutions", "find_paths_2d", "publish_table"}
+
+
+def test_targets_are_figures_and_tables(fresh: Workflow) -> None:
+    assert "publish_table" not in fresh.rules("figures")
+    assert "publish_figure" not in fresh.rules("tables")
+    assert "find_paths" not in fresh.rules("tables")
+
+
+def test_the_panel_goes_to_stderr_and_leaves_the_graph_alone(fresh: Workflow) -> None:
+    done = fresh.run("--rulegraph", *SMOKE)
+    assert done.stdout.startswith("digraph")
+    assert "Topography" not in done.stdout
+    panel = done.stderr
+    assert "smoke: digits" in panel
+    assert "32 to train in 8 jobs" in panel
+    assert "72 to find in 24 jobs" in panel
+    assert "results/smoke/logs" in panel
+    assert "scale=smoke (by the command line or a profile)" in panel
+
+
+def test_a_scale_file_changes_the_general_values_and_the_command_line_both(
+    clone: Workflow,
+) -> None:
+    (clone.folder / "mine.yaml").write_text("pairs: {count: 2}\n")
+    panel = clone.run("-n", "tables", *SMOKE, "--configfile", "mine.yaml").stderr
+    assert "scale     smoke" in panel
+    assert "48 to find in 24 jobs" in panel
+
+
+def test_a_scale_file_given_as_configfile_is_that_scale(fresh: Workflow) -> None:
+    panel = fresh.run("-n", "tables", "--configfile", "config/smoke.yaml").stderr
+    assert "scale     smoke" in panel
+    assert "results/smoke/" in panel
+
+
+def test_gpus_are_asked_for_only_where_the_device_is_one(fresh: Workflow) -> None:
+    target = "results/smoke/training/fcp/sgd/seeds_0-3.history.csv"
+    assert "gpu=1" not in fresh.run("-n", target, *SMOKE).stdout
+    with_gpu = fresh.run("-n", target, "--config", "scale=smoke", "device=cuda").stdout
+    assert "gpu=1" in with_gpu

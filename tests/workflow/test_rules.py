@@ -1,0 +1,89 @@
+"""Rules that hold for all rules: style, logs, and values that reach the shell unharmed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clones import SMOKE, Workflow
+
+RECORDER = """\
+import json, sys
+from pathlib import Path
+
+arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+for name in {outputs}:
+    Path(arguments[name]).write_text(json.dumps(arguments))
+print("said on stdout")
+print("said on stderr", file=sys.stderr)
+"""
+NASTY = """a  'b' "c" $(touch pwned) `touch pwned` ; {output} {{wildcards}} * \\ é"""
+
+
+def test_snakemake_lint_finds_nothing(fresh: Workflow) -> None:
+    assert "Congratulations" in fresh.run("--lint").stderr
+
+
+def test_rules_are_formatted(fresh: Workflow) -> None:
+    snakefmt = Path(sys.executable).with_name("snakefmt")
+    done = subprocess.run(
+        [snakefmt, "--check", "Snakefile", "rules"], cwd=fresh.folder, check=False
+    )
+    assert done.returncode == 0
+
+
+def test_a_data_source_reaches_the_script_as_it_is(clone: Workflow) -> None:
+    script = clone.folder / "scripts/prepare_dataset.py"
+    script.write_text(RECORDER.format(outputs=["--output"]))
+    output = "results/data/digits.safetensors"
+    clone.run("--cores", "1", output, "--config", "scale=smoke", f"data_source={NASTY}")
+    assert json.loads((clone.folder / output).read_text())["--source"] == NASTY
+    assert not (clone.folder / "pwned").exists()
+
+
+@pytest.mark.parametrize("value", [NASTY, "", "auto"])
+def test_settings_reach_the_script_as_they_are(clone: Workflow, tmp_path: Path, value: str) -> None:
+    (clone.folder / "scripts/prepare_dataset.py").write_text(RECORDER.format(outputs=["--output"]))
+    (clone.folder / "scripts/train.py").write_text(
+        RECORDER.format(outputs=["--weights", "--history", "--runs"])
+    )
+    (clone.folder / "scripts/topography/architectures/odd.py").write_text("")
+    settings = {"label": value, "numbers": [1, 2.5], "nothing": None}
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps({"architectures": {"odd": settings}}))
+    output = "results/smoke/training/odd/sgd/seeds_0-3.runs.csv"
+    clone.run("--cores", "1", output, *SMOKE, "--configfile", str(file))
+    given = json.loads((clone.folder / output).read_text())
+    assert json.loads(given["--architecture-settings"]) == settings
+    assert json.loads(given["--optimizer-settings"])["epochs"] == 3
+    assert (given["--first-seed"], given["--last-seed"]) == ("0", "3")
+    assert not (clone.folder / "pwned").exists()
+
+    log = clone.folder / "results/smoke/logs/train_networks/odd/sgd/seeds_0-3.log"
+    assert log.read_text().split() == ["said", "on", "stdout", "said", "on", "stderr"]
+
+
+def test_a_failed_job_shows_its_log_and_leaves_no_output(clone: Workflow) -> None:
+    script = clone.folder / "scripts/prepare_dataset.py"
+    script.write_text(
+        RECORDER.format(outputs=["--output"]) + 'sys.exit("error: the cause of it all")\n'
+    )
+    output = "results/data/digits.safetensors"
+    done = clone.run("--cores", "1", output, *SMOKE, check=False)
+    assert done.returncode != 0
+    assert "error: the cause of it all" in done.stderr
+    assert not (clone.folder / output).exists()
+
+
+def test_commands_run_with_the_python_that_runs_snakemake(
+    clone: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    (clone.folder / "scripts/prepare_dataset.py").write_text(
+        "import sys\nfrom pathlib import Path\nPath(sys.argv[-1]).write_text(sys.prefix)\n"
+    )
+    output = "results/data/digits.safetensors"
+    clone.run("--cores", "1", output, *SMOKE)
+    assert (clone.folder / output).read_text() == sys.prefix

@@ -1,0 +1,158 @@
+"""An edit reruns the stages that depend on it, and no other."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from clones import SMOKE, Workflow
+
+CODE = "\nUNUSED = 1\n"
+LIBRARY = "scripts/topography"
+AFTER_PATHS = {"find_paths", "collect_barriers", "plot_barriers", "publish_figure"}
+AFTER_SELECTION = AFTER_PATHS | {
+    "select_networks",
+    "sample_pairs",
+    "weigh_solutions",
+    "measure_lengths",
+    "project_solutions",
+    "plot_loss_curves",
+    "plot_lengths",
+    "plot_projections",
+    "tabulate_losses",
+    "tabulate_weights",
+    "publish_table",
+}
+
+
+def test_nothing_is_left_to_do_after_a_run(finished: Workflow) -> None:
+    assert finished.jobs(*SMOKE) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        (f"{LIBRARY}/paths.py", "", "\n# A comment.\n"),
+        (f"{LIBRARY}/paths.py", '"""', '"""A docstring. '),
+        (f"{LIBRARY}/paths.py", "import torch\n", "import torch  # noqa: F401\n\n\n"),
+    ],
+    ids=["comment", "docstring", "layout"],
+)
+def test_what_leaves_the_program_alone_reruns_nothing(
+    finished: Workflow, path: str, old: str, new: str
+) -> None:
+    with finished.edited(path, old, new):
+        assert finished.jobs(*SMOKE) == []
+
+
+def test_a_touch_of_all_code_reruns_nothing(finished: Workflow) -> None:
+    for file in (finished.folder / "scripts").rglob("*.py"):
+        file.touch()
+    for folder in ("rules", "config", "envs"):
+        for file in (finished.folder / folder).iterdir():
+            file.touch()
+    assert finished.jobs(*SMOKE) == []
+
+
+def test_path_code_reruns_paths_and_what_follows(finished: Workflow) -> None:
+    with finished.edited(f"{LIBRARY}/paths.py", "", CODE):
+        rules = finished.rules(*SMOKE)
+    # Figure 3 shows paths too, on the example in two dimensions.
+    assert rules == AFTER_PATHS | {"find_paths_2d", "plot_landscape_2d"}
+
+
+def test_figure_code_reruns_that_figure(finished: Workflow) -> None:
+    with finished.edited(f"{LIBRARY}/figures/lengths.py", "", CODE):
+        jobs = finished.jobs(*SMOKE)
+    assert {job.rule for job in jobs} == {"plot_lengths", "publish_figure"}
+    assert {job.wildcards["figure"] for job in jobs} == {"fig5", "figS3"}
+
+
+@pytest.mark.parametrize("architecture", ["fcp", "lenet", "autoencoder", "lstm"])
+def test_architecture_code_reruns_that_architecture(finished: Workflow, architecture: str) -> None:
+    with finished.edited(f"{LIBRARY}/architectures/{architecture}.py", "", CODE):
+        jobs = finished.jobs(*SMOKE)
+    assert {"train_networks", "find_paths"} <= {job.rule for job in jobs}
+    assert {job.wildcards.get("architecture", architecture) for job in jobs} == {architecture}
+
+
+def test_optimizer_code_retrains_that_optimizer(finished: Workflow) -> None:
+    with finished.edited(f"{LIBRARY}/optimizers/sgd.py", "", CODE):
+        jobs = finished.jobs(*SMOKE)
+    trained = {job.wildcards["optimizer"] for job in jobs if job.rule == "train_networks"}
+    assert trained == {"sgd"}
+    joined = {job.wildcards["set"] for job in jobs if job.rule == "find_paths"}
+    assert joined == {"sgd_train", "sgd_test"}
+
+
+def test_dataset_code_reruns_the_preparation(finished: Workflow) -> None:
+    with finished.edited(f"{LIBRARY}/datasets/digits.py", "", CODE):
+        assert "prepare_dataset" in finished.rules(*SMOKE)
+    with finished.edited(f"{LIBRARY}/datasets/mnist.py", "", CODE):
+        assert finished.jobs(*SMOKE) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("selection: {keep: 4}", AFTER_SELECTION),
+        ("paths: {steps: 11}", AFTER_PATHS),
+        (
+            "kernel_pca: {kernels: [rbf]}",
+            {"project_solutions", "plot_projections", "publish_figure"},
+        ),
+        (
+            "landscape_2d: {penalties: [10, 1000, 100]}",
+            {"find_paths_2d", "plot_landscape_2d", "publish_figure"},
+        ),
+    ],
+    ids=["keep", "path steps", "kernels", "two dimensions"],
+)
+def test_a_setting_reruns_its_stage_and_what_follows(
+    finished: Workflow, tmp_path: Path, change: str, expected: set[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(change)
+    assert finished.rules(*SMOKE, "--configfile", str(file)) == expected
+
+
+def test_settings_that_swap_their_values_are_noticed(finished: Workflow, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("images: {train: 200, test: 500}")  # smoke has 500 and 200
+    # 500 test images are more than digits has; a dry run does not look.
+    assert "train_networks" in finished.rules(*SMOKE, "--configfile", str(file))
+
+
+def test_an_override_reruns_its_architecture(finished: Workflow, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("architectures: {lenet: {override: {optimizers: {sgd: {epochs: 4}}}}}")
+    jobs = finished.jobs(*SMOKE, "--configfile", str(file))
+    trained = [job.wildcards for job in jobs if job.rule == "train_networks"]
+    assert [(names["architecture"], names["optimizer"]) for names in trained] == [("lenet", "sgd")]
+
+
+@pytest.mark.parametrize("change", ["device=cpu", "device=cuda", "data_source=/some/where else"])
+def test_how_it_is_computed_reruns_nothing(finished: Workflow, change: str) -> None:
+    assert finished.jobs("--config", "scale=smoke", change) == []
+
+
+def test_another_scale_is_copied_and_neither_is_computed_again(
+    finished: Workflow, tmp_path: Path
+) -> None:
+    workflow = Workflow(tmp_path / "clone")
+    shutil.copytree(finished.folder, workflow.folder, symlinks=True)
+    smoke = (workflow.folder / "config/smoke.yaml").read_text()
+    (workflow.folder / "config/other.yaml").write_text(
+        smoke.replace("scale: smoke", "scale: other")
+    )
+    shutil.copytree(workflow.folder / "results/smoke", workflow.folder / "results/other")
+    other = workflow.folder / "results/other/tables/table1.md"
+    other.write_text("the other scale")
+
+    workflow.run("--cores", "1", "results/table1.md", "--config", "scale=other")
+    published = workflow.folder / "results/table1.md"
+    assert published.read_text() == "the other scale"
+
+    assert workflow.rules(*SMOKE) == {"publish_table"}
+    workflow.run("--cores", "1", "results/table1.md", *SMOKE)
+    assert "smoke" in published.read_text()
