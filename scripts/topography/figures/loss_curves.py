@@ -68,10 +68,11 @@ def shown_numbers(
             )
         selection = selections[names]
         best = selection[selection["rank"] == 1].iloc[0]
-        curve = history[history["seed"] == best["seed"]].sort_values("epoch")
+        seed = int(best["seed"])
+        curve = history[history["seed"] == seed].sort_values("epoch")
         if len(curve) == 0:
             raise FigureInputError(
-                f"The best run of {'/'.join(names)}, seed {best['seed']}, has no loss curve in the "
+                f"The best run of {'/'.join(names)}, seed {seed}, has no loss curve in the "
                 "given histories. Give the histories of all its training jobs."
             )
         minima = {

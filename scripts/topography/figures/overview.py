@@ -133,7 +133,7 @@ def _node_heights(count: int) -> np.ndarray:
 def _draw_landscape(axes: Axes3D) -> None:
     """Surface with two minima in one valley, and a low barrier between them."""
     axes.computed_zorder = False  # or the surface would hide the minima
-    x, y = np.meshgrid(np.linspace(-1.6, 1.6, 141), np.linspace(-1.2, 1.2, 121))
+    x, y = np.meshgrid(np.linspace(-1.6, 1.6, 97), np.linspace(-1.2, 1.2, 73))
     loss = _valley(x, y)
     axes.plot_surface(
         x,

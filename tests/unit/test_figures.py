@@ -1,0 +1,371 @@
+"""What figures show: the numbers behind them, their panels, and equal files for equal input."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import plot_barriers
+import plot_landscape_2d
+import plot_loss_curves
+import plot_overview
+from example_results import LABELS, loss_history, write_training
+from topography import command_line, selection, storage
+from topography.figures import (
+    barriers,
+    histograms,
+    kernel_pca,
+    landscape_2d,
+    lengths,
+    loss_curves,
+    overview,
+    style,
+)
+
+SCRIPTS = Path(plot_barriers.__file__).parent
+STAMP = ["--scale", "smoke", "--dataset", "digits"]
+
+
+def run(monkeypatch, script, *arguments) -> None:
+    """Run a command in this process."""
+    monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
+    command_line.run(script.main)
+
+
+def assert_complete(stem: Path) -> pd.DataFrame:
+    """The figure's three files are there and whole; return its numbers."""
+    assert stem.with_suffix(".pdf").read_bytes().rstrip().endswith(b"%%EOF")
+    assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    return storage.read_table(stem.with_suffix(".csv"))
+
+
+# Histograms ---------------------------------------------------------------------------------------
+
+positive = st.floats(1e-9, 1e9)
+
+
+@given(
+    samples=st.dictionaries(
+        st.sampled_from(["a", "b", "c"]), st.lists(positive, min_size=1, max_size=40), min_size=1
+    )
+)
+def test_every_value_is_counted_once(samples):
+    samples = {name: np.array(values) for name, values in samples.items()}
+    table = histograms.histogram_table({"fcp": samples})
+    for name, values in samples.items():
+        assert table.loc[table["set"] == name, "count"].sum() == len(values)
+    assert (table["bin_left"] < table["bin_right"]).all()
+
+
+def test_bins_are_common_to_the_sets_of_a_panel_and_own_to_a_panel():
+    table = histograms.histogram_table(
+        {
+            "fcp": {"a": np.array([1.0, 2.0]), "b": np.array([9.0])},
+            "lstm": {"a": np.array([0.1, 0.2])},
+        }
+    )
+    edges = {
+        name: rows["bin_left"].tolist() for name, rows in table.groupby(["architecture", "set"])
+    }
+    assert edges["fcp", "a"] == edges["fcp", "b"]
+    assert edges["lstm", "a"] != edges["fcp", "a"]
+    assert table["bin_right"].max() == 9.0
+
+
+def test_bins_are_logarithmic_beyond_a_ratio_of_50():
+    edges = histograms.common_edges({"a": np.array([0.01, 0.4]), "b": np.array([0.2])})
+    np.testing.assert_allclose(np.diff(edges), np.diff(edges)[0])
+    edges = histograms.common_edges({"a": np.array([0.01, 0.6]), "b": np.array([0.2])})
+    np.testing.assert_allclose(edges[1:] / edges[:-1], edges[1] / edges[0])
+    assert not histograms.is_logarithmic(0.0, 1.0)
+
+
+def test_equal_values_have_a_bin():
+    for value in (0.0, 3.0):
+        edges = histograms.common_edges({"a": np.full(3, value)})
+        assert edges[0] < value < edges[-1]
+
+
+def barrier_files(folder: Path, architectures: list[str], sets: list[str], pairs: int) -> list:
+    """Barrier tables with one column, heights by set and pair."""
+    files = []
+    for architecture in architectures:
+        for row, name in enumerate(sets):
+            file = folder / "train" / architecture / f"{name}.csv"
+            heights = 0.1 * 6.0**row * np.linspace(1, 1.5, pairs)
+            storage.write_table(file, pd.DataFrame({"height": heights}))
+            files.append(file)
+    return files
+
+
+@pytest.mark.parametrize("pairs", [3, 300])
+def test_panels_show_what_the_csv_says(tmp_path, pairs):
+    sets = ["sgd_test", "lbfgs_test", "sgd_train", "lbfgs_train"]
+    files = barrier_files(tmp_path, ["fcp", "autoencoder"], sets, pairs)
+    landscape, heights = barriers.read_heights(files)
+    numbers = barriers.shown_numbers(heights)
+    figure = barriers.draw(numbers, landscape)
+    assert numbers["set"].unique().tolist() == [
+        "lbfgs_train", "lbfgs_test", "sgd_train", "sgd_test"
+    ]  # fmt: skip
+    for axes, architecture in zip(figure.axes, ["fcp", "autoencoder"], strict=True):
+        panel = numbers[numbers["architecture"] == architecture]
+        assert axes.get_xscale() == "log"  # 1.5 * 6^3 > 50
+        drawn = [patch.get_data().values for patch in axes.patches]
+        assert len(drawn) == 8  # a filled shape and an outline per set
+        for shape, (_, bins) in zip(drawn[::2], panel.groupby("set", sort=False), strict=True):
+            np.testing.assert_array_equal(shape, bins["count"])
+    assert figure.axes[0].get_xlabel() == "Path height $H$, train landscape (nats)"
+    assert "mean squared error" in figure.axes[1].get_xlabel()
+    assert len(figure.legends) == 1
+    assert figure.legends[0].get_texts()[0].get_text() == "L-BFGS train"
+
+
+def test_barriers_of_two_landscapes_or_none_are_refused(tmp_path):
+    files = barrier_files(tmp_path, ["fcp"], ["sgd_test"], 3)
+    other = tmp_path / "test" / "fcp" / "sgd_test.csv"
+    storage.write_table(other, pd.DataFrame({"height": [1.0]}))
+    with pytest.raises(barriers.FigureInputError, match=r"\['test', 'train'\]"):
+        barriers.read_heights([*files, other])
+    storage.write_table(other, pd.DataFrame({"height": np.array([], float)}))
+    with pytest.raises(barriers.FigureInputError, match="has no rows"):
+        barriers.read_heights([other])
+
+
+def length_tables() -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+    """Lengths 1..4 and 6..9 around an origin whose centroids are at 0.5."""
+    table = pd.DataFrame(
+        {
+            "set": ["lbfgs_train"] * 4 + ["sgd_test"] * 4,
+            "seed": [0, 1, 2, 3] * 2,
+            "length": [6.0, 7.0, 8.0, 9.0, 1.0, 2.0, 3.0, 4.0],
+        }
+    )
+    centroids = pd.DataFrame({"set": ["lbfgs_test", "sgd_test"], "distance": [0.5, 0.5]})
+    return {"fcp": table}, {"fcp": centroids}
+
+
+def test_lengths_have_a_dotted_line_at_the_centroids():
+    numbers = lengths.shown_numbers(*length_tables(), "lbfgs_train-sgd_test")
+    assert (numbers["centroid_distance"] == 0.5).all()
+    assert numbers.groupby("set")["count"].sum().to_dict() == {"lbfgs_train": 4, "sgd_test": 4}
+    (axes,) = lengths.draw(numbers).axes
+    (line,) = axes.lines
+    assert line.get_xdata() == [0.5, 0.5]
+    assert line.get_linestyle() == ":"
+    assert axes.get_xlim()[0] == 0
+
+
+def test_lengths_without_a_set_or_centroids_are_refused():
+    tables, centroids = length_tables()
+    with pytest.raises(lengths.FigureInputError, match="'fcp' hold no set 'lbfgs_test'"):
+        lengths.shown_numbers(tables, centroids, "lbfgs_test-sgd_test")
+    with pytest.raises(lengths.FigureInputError, match="--centroids"):
+        lengths.shown_numbers(tables, {}, "lbfgs_train-sgd_test")
+
+
+# Other kinds --------------------------------------------------------------------------------------
+
+
+def test_projections_are_those_asked_for():
+    table = pd.DataFrame(
+        {
+            "comparison": ["x-y"] * 4 + ["x-z"] * 2,
+            "kernel": ["rbf", "rbf", "pca", "pca", "rbf", "rbf"],
+            "set": ["x", "y", "x", "y", "x", "z"],
+            "seed": 0,
+            "pc1": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+            "pc2": 0.0,
+        }
+    )
+    numbers = kernel_pca.shown_numbers({"fcp": table, "lstm": table}, "x-y", "rbf")
+    assert numbers["pc1"].tolist() == [1, 2, 1, 2]
+    figure = kernel_pca.draw(numbers)
+    assert len(figure.axes) == 2
+    shown = [tuple(points.get_offsets()[0]) for points in figure.axes[0].collections]
+    assert shown == [(1, 0), (2, 0)]
+    with pytest.raises(kernel_pca.FigureInputError, match="kernel 'sigmoid'"):
+        kernel_pca.shown_numbers({"fcp": table}, "x-y", "sigmoid")
+
+
+def curves_input(best: int) -> tuple[dict, dict]:
+    """Curves of seeds 0..2 of both optimizers, and selections in which ``best`` has rank 1."""
+    histories, selections = {}, {}
+    for optimizer, epochs in (("sgd", 12), ("lbfgs", 100)):
+        tables = [
+            loss_history(optimizer, epochs, seed, np.random.default_rng(seed)) for seed in range(3)
+        ]
+        minima = [
+            {name: table.loc[table[f"{name}_loss"].idxmin(), "epoch"] for name in ("train", "test")}
+            for table in tables
+        ]
+        histories["lstm", optimizer] = pd.concat(tables)
+        selections["lstm", optimizer] = pd.DataFrame(
+            {
+                "seed": [0, 1, 2],
+                "rank": [1 if seed == best else np.nan for seed in range(3)],
+                "train_epoch": [minimum["train"] for minimum in minima],
+                "test_epoch": [minimum["test"] for minimum in minima],
+            }
+        )
+    return histories, selections
+
+
+@pytest.mark.parametrize("best", [0, 2])
+def test_curves_are_those_of_the_best_run_with_lines_at_its_minima(best):
+    numbers = loss_curves.shown_numbers(*curves_input(best))
+    assert set(numbers["seed"]) == {best}
+    for (_, optimizer), curve in numbers.groupby(["architecture", "optimizer"]):
+        assert curve["epoch"].tolist() == list(range({"sgd": 13, "lbfgs": 101}[optimizer]))
+        for checkpoint in ("train", "test"):
+            (marked,) = curve.loc[curve[f"{checkpoint}_minimum"], f"{checkpoint}_loss"]
+            assert marked == curve[f"{checkpoint}_loss"].min()
+    train_axes, test_axes = loss_curves.draw(numbers).axes
+    in_order = pd.concat([numbers[numbers["optimizer"] == name] for name in ("lbfgs", "sgd")])
+    for axes, checkpoint in ((train_axes, "train"), (test_axes, "test")):
+        assert axes.get_yscale() == "log"
+        curves = [line.get_ydata() for line in axes.lines if line.get_linestyle() == "-"]
+        np.testing.assert_array_equal(np.concatenate(curves), in_order[f"{checkpoint}_loss"])
+        dashed = {line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == "--"}
+        assert dashed == set(numbers.loc[numbers[f"{checkpoint}_minimum"], "epoch"])
+
+
+def test_curves_that_do_not_fit_are_refused():
+    histories, selections = curves_input(best=1)
+    histories["lstm", "sgd"] = histories["lstm", "sgd"].query("seed != 1")
+    with pytest.raises(loss_curves.FigureInputError, match="seed 1, has no loss curve"):
+        loss_curves.shown_numbers(histories, selections)
+    del selections["lstm", "sgd"]
+    with pytest.raises(loss_curves.FigureInputError, match=r"lstm/sgd\.csv to --selections"):
+        loss_curves.shown_numbers(histories, selections)
+
+
+def landscape_tensors() -> dict[str, np.ndarray]:
+    """Paths over a hill, the straight line highest."""
+    t = np.linspace(0, 1, 21)
+    tensors = {"t": t}
+    for name, height in (("straight", 3.0), ("penalty_1000", 1.5), ("penalty_20", 1.0)):
+        tensors[f"{name}_points"] = np.stack([t, height * t * (1 - t)], axis=1)
+        tensors[f"{name}_losses"] = height * 4 * t * (1 - t)
+    grid = np.linspace(-0.5, 1.5, 12)
+    return tensors | {"grid_x": grid, "grid_y": grid, "grid_losses": np.add.outer(grid**2, grid**2)}
+
+
+def test_paths_in_two_dimensions_are_ordered_by_penalty_with_their_heights():
+    numbers = landscape_2d.shown_numbers(landscape_tensors())
+    assert numbers["path"].unique().tolist() == ["straight", "penalty_20", "penalty_1000"]
+    highest = numbers[numbers["highest"]]
+    assert highest["loss"].tolist() == [3.0, 1.0, 1.5]
+    assert highest["t"].tolist() == [0.5, 0.5, 0.5]
+
+
+def test_overview_shows_two_images_of_each_label():
+    numbers = overview.shown_numbers(LABELS)
+    assert numbers["label"].tolist() == list(range(10)) * 2
+    assert numbers["image"].tolist() == list(range(0, 30, 3)) + list(range(1, 30, 3))
+    # a label with a single image leaves no hole
+    assert overview.shown_numbers(np.array([0, 1, 0]))["image"].tolist() == [0, 1, 2]
+
+
+# Look and files -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (7, 3)])
+def test_panels_adapt_to_the_number_of_architectures(count, rows):
+    architectures = ["fcp", *(f"mine{number}" for number in range(count - 1))]
+    figure, panels = style.new_panels(architectures)
+    assert len(panels) == len(figure.axes) == count
+    assert [axes.get_title(loc="left") for axes in panels] == list("abcdefg"[:count])
+    assert panels[0].get_title() == "FCP"
+    assert {axes.get_subplotspec().get_gridspec().nrows for axes in panels} == {rows}
+    assert figure.get_size_inches()[0] == pytest.approx(170 / 25.4)
+
+
+def test_colours_of_new_names_are_their_own():
+    colours = style.colours(["sgd_train", "adam_train", "adam_test"], style.SET_COLOURS)
+    assert colours["sgd_train"] == style.SET_COLOURS["sgd_train"]
+    assert len(set(colours.values())) == 3
+
+
+def test_equal_figures_give_equal_files_without_a_date(tmp_path):
+    numbers = lengths.shown_numbers(*length_tables(), "lbfgs_train-sgd_test")
+    for name in ("one", "two"):
+        figure = lengths.draw(numbers)
+        style.stamp(figure, "smoke", "digits")
+        style.save(figure, numbers, tmp_path / name / "fig5.v1")
+    for suffix in (".pdf", ".png", ".csv"):
+        first = (tmp_path / "one" / f"fig5.v1{suffix}").read_bytes()
+        assert first == (tmp_path / "two" / f"fig5.v1{suffix}").read_bytes()
+        assert b"CreationDate" not in first
+
+
+def test_fonts_are_readable_in_print():
+    sizes = [value for name, value in style.SETTINGS.items() if name.endswith("size")]
+    assert min(sizes) >= 7
+    figure = lengths.draw(lengths.shown_numbers(*length_tables(), "lbfgs_train-sgd_test"))
+    style.stamp(figure, "smoke", "digits")
+    assert (
+        min(text.get_fontsize() for text in figure.findobj(lambda a: hasattr(a, "get_fontsize")))
+        >= 7
+    )
+
+
+def test_commands_write_whole_figures(tmp_path, monkeypatch):
+    files = barrier_files(tmp_path, ["fcp"], ["sgd_test", "lbfgs_test"], 3)
+    run(
+        monkeypatch, plot_barriers, "--barriers", *files, *STAMP, "--output-stem", tmp_path / "fig4"
+    )
+    assert assert_complete(tmp_path / "fig4")["count"].sum() == 6
+
+    storage.write_tensors(tmp_path / "landscape_2d.safetensors", landscape_tensors())
+    landscape = ["--landscape", tmp_path / "landscape_2d.safetensors", "--scale", "smoke"]
+    run(monkeypatch, plot_landscape_2d, *landscape, "--output-stem", tmp_path / "fig3")
+    assert len(assert_complete(tmp_path / "fig3")) == 63
+
+    images = np.random.default_rng(0).integers(0, 255, (30, 28, 28)).astype(np.uint8)
+    data = {"train_images": images, "train_labels": LABELS.astype(np.uint8)}
+    storage.write_tensors(tmp_path / "digits.safetensors", data)
+    dataset = ["--data", tmp_path / "digits.safetensors"]
+    run(monkeypatch, plot_overview, *dataset, *STAMP, "--output-stem", tmp_path / "fig1")
+    assert len(assert_complete(tmp_path / "fig1")) == 20
+
+
+def test_loss_curve_command_finds_the_best_run_among_jobs(tmp_path, monkeypatch):
+    histories, selections, best = [], [], {}
+    for optimizer in ("lbfgs", "sgd"):
+        jobs = [
+            write_training(tmp_path / "training", "lstm", optimizer, seeds, epochs=9)
+            for seeds in (range(2), range(2, 4))
+        ]
+        trained = selection.read_trained(
+            [job["weights"] for job in jobs], [job["runs"] for job in jobs]
+        )
+        selections.append(tmp_path / "selection" / "lstm" / f"{optimizer}.csv")
+        storage.write_table(selections[-1], selection.rank_runs(trained, keep=2))
+        histories += [job["history"] for job in jobs]
+        best[optimizer] = trained.runs.loc[trained.runs["train_loss"].idxmin(), "seed"]
+    inputs = ["--histories", *histories, "--selections", *selections]
+    run(monkeypatch, plot_loss_curves, *inputs, *STAMP, "--output-stem", tmp_path / "fig2")
+    shown = assert_complete(tmp_path / "fig2").groupby("optimizer")["seed"].unique()
+    assert {name: seeds.tolist() for name, seeds in shown.items()} == {
+        name: [seed] for name, seed in best.items()
+    }
+
+
+def test_no_command_of_these_stages_imports_torch():
+    names = [
+        "select_runs", "sample_pairs", "collect_barriers", "weight_statistics", "vector_lengths",
+        "kernel_pca", "table_losses", "table_weights",
+        *(path.stem for path in SCRIPTS.glob("plot_*.py")),
+    ]  # fmt: skip
+    slow = "{'torch', 'sklearn'} & set(sys.modules)"
+    code = f"import sys, {', '.join(names)}; print(sorted({slow}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

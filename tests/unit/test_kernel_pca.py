@@ -1,0 +1,136 @@
+"""Kernel PCA against the formulas of the paper (section II.4)."""
+
+import numpy as np
+import pytest
+
+import kernel_pca as kernel_pca_script
+from example_results import write_set
+from topography import command_line, storage
+from topography.kernel_pca import (
+    KERNELS,
+    principal_components,
+    projection_table,
+    with_fixed_signs,
+)
+from topography.naming import COMPARISONS
+from topography.weight_statistics import WeightError
+
+
+def by_the_paper(vectors: np.ndarray, kernel) -> np.ndarray:
+    """Projections by the formulas, each alpha scaled to a direction of length 1.
+
+    Centre K, solve K~ alpha = lambda alpha, PC_k(x) = sum_i alpha_i k~(x, x_i)."""
+    count = len(vectors)
+    matrix = np.array([[kernel(x, y) for y in vectors] for x in vectors])
+    centring = np.eye(count) - np.ones((count, count)) / count
+    centred = centring @ matrix @ centring
+    values, alphas = np.linalg.eigh(centred)
+    columns = []
+    for value, alpha in list(zip(values, alphas.T, strict=True))[:-3:-1]:
+        np.testing.assert_allclose(centred @ alpha, value * alpha, atol=1e-10)
+        columns.append(centred @ (alpha / np.sqrt(value)))
+    return np.stack(columns, axis=1)
+
+
+def formulas(parameters: int) -> dict:
+    """Kernel functions with 2 sigma^2 = 1 / gamma = N_prm."""
+    return {
+        "rbf": lambda x, y: np.exp(-np.sum((x - y) ** 2) / parameters),
+        "linear": lambda x, y: x @ y,
+        "polynomial": lambda x, y: (x @ y / parameters + 1) ** 3,
+        "sigmoid": lambda x, y: np.tanh(x @ y / parameters + 1),
+        "pca": lambda x, y: x @ y,
+    }
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_projections_follow_the_paper(kernel):
+    vectors = np.random.default_rng(2).standard_normal((14, 9)) * np.linspace(0.5, 3, 9)
+    expected = with_fixed_signs(by_the_paper(vectors, formulas(9)[kernel]))
+    np.testing.assert_allclose(principal_components(vectors, kernel), expected, atol=1e-9)
+
+
+def test_float32_vectors_are_projected_in_float64():
+    vectors = (1 + 1e-3 * np.random.default_rng(3).standard_normal((10, 2000))).astype(np.float32)
+    expected = principal_components(vectors.astype(np.float64), "rbf")
+    np.testing.assert_allclose(principal_components(vectors, "rbf"), expected, rtol=1e-9)
+
+
+def test_largest_entry_of_each_component_is_positive():
+    components = np.array([[1.0, 0.5], [-3.0, 0.2], [2.0, -0.4]])
+    np.testing.assert_array_equal(with_fixed_signs(components)[:, 0], [-1, 3, -2])
+    np.testing.assert_array_equal(with_fixed_signs(components)[:, 1], [0.5, 0.2, -0.4])
+    np.testing.assert_array_equal(with_fixed_signs(np.zeros((3, 2))), 0)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_projections_have_the_fixed_signs(kernel):
+    for seed in range(6):
+        vectors = np.random.default_rng(seed).standard_normal((8, 5))
+        components = principal_components(vectors, kernel)
+        np.testing.assert_array_equal(components, with_fixed_signs(components))
+
+
+def shells(generator: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:
+    """Vectors in random directions: L-BFGS train long, the two test sets short."""
+    return {
+        name: {
+            "weights": (spread * generator.standard_normal((20, 500))).astype(np.float32),
+            "seeds": np.arange(20),
+        }
+        for name, spread in (("lbfgs_train", 1.2), ("lbfgs_test", 0.3), ("sgd_test", 0.3))
+    }
+
+
+def test_only_the_rbf_kernel_separates_shells_and_does_so_along_the_first_component():
+    table = projection_table(shells(np.random.default_rng(4)), KERNELS)
+    table = table[table["comparison"] == "lbfgs_train-sgd_test"]
+    for kernel in KERNELS:
+        rows = table[table["kernel"] == kernel]
+        inner = rows.loc[rows["set"] == "sgd_test", "pc1"]
+        outer = rows.loc[rows["set"] == "lbfgs_train", "pc1"]
+        separate = outer.max() < inner.min() or inner.max() < outer.min()
+        assert separate == (kernel == "rbf"), kernel
+
+
+def test_table_holds_every_comparison_kernel_and_vector():
+    table = projection_table(shells(np.random.default_rng(4)), ["rbf", "pca"])
+    assert list(table.columns) == ["comparison", "kernel", "set", "seed", "pc1", "pc2"]
+    counts = table.groupby(["comparison", "kernel", "set"]).size()
+    assert (counts == 20).all()
+    assert len(counts) == 8
+    assert table["comparison"].unique().tolist() == list(COMPARISONS)
+    for comparison, rows in table.groupby("comparison"):
+        assert rows["set"].unique().tolist() == comparison.split("-")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_two_vectors_are_enough(kernel):
+    components = principal_components(np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]), kernel)
+    assert components.shape == (2, 2)
+    assert np.isfinite(components).all()
+
+
+def test_missing_set_is_named():
+    sets = shells(np.random.default_rng(4))
+    del sets["lbfgs_test"]
+    with pytest.raises(WeightError, match=r"\['lbfgs_test'\] are needed"):
+        projection_table(sets, ["rbf"])
+
+
+def test_command_gives_the_same_table_every_time(tmp_path, monkeypatch):
+    sets = shells(np.random.default_rng(6))
+    files = [
+        write_set(tmp_path / f"{name}.safetensors", content["weights"])
+        for name, content in sets.items()
+    ]
+    written = []
+    for name in ("first.csv", "second.csv"):
+        arguments = ["--sets", *files, "--kernels", "rbf", "--output", tmp_path / name]
+        monkeypatch.setattr("sys.argv", ["kernel_pca.py", *map(str, arguments)])
+        command_line.run(kernel_pca_script.main)
+        written.append((tmp_path / name).read_bytes())
+    assert written[0] == written[1]
+    table = storage.read_table(tmp_path / "first.csv")
+    expected = projection_table(sets, ["rbf"])
+    np.testing.assert_allclose(table["pc1"], expected["pc1"], atol=1e-8)
