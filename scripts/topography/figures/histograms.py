@@ -32,7 +32,7 @@ def common_edges(samples: Mapping[str, np.ndarray]) -> np.ndarray:
     if low == high:
         margin = 0.05 * abs(low) or 0.5
         low, high = low - margin, high + margin
-    bins = int(np.clip(4 * np.sqrt(max(map(len, samples.values()))), 10, 40))
+    bins = int(np.clip(3 * np.sqrt(max(map(len, samples.values()))), 10, 40))
     return (np.geomspace if is_logarithmic(low, high) else np.linspace)(low, high, bins + 1)
 
 
@@ -69,7 +69,7 @@ def draw_histograms(axes: Axes, panel: pd.DataFrame, colours: Mapping[str, str])
     for name, bins in panel.groupby("set", sort=False):
         edges = np.append(bins["bin_left"], bins["bin_right"].iloc[-1])
         axes.stairs(bins["count"], edges, fill=True, color=colours[name], alpha=FILL)
-        axes.stairs(bins["count"], edges, zorder=2, **_outline(name, colours[name]))
+        axes.stairs(bins["count"], edges, zorder=2, **_outline(name, colours))
     low, high = panel["bin_left"].min(), panel["bin_right"].max()
     if is_logarithmic(low, high):
         style.label_logarithmic_axis(axes, "x", low, high)
@@ -79,15 +79,20 @@ def draw_histograms(axes: Axes, panel: pd.DataFrame, colours: Mapping[str, str])
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True, steps=style.ROUND_STEPS))
 
 
-def _outline(name: str, colour: str) -> dict[str, Any]:
-    """Look of an outline; that of a test set is dashed, so that an equal train set shows too."""
-    dashes = (0, (3, 1.2)) if split_set(name)[1] == "test" else "-"
-    return {"edgecolor": colour, "linestyle": dashes, "linewidth": 1.1}
+def _outline(name: str, colours: Mapping[str, str]) -> dict[str, Any]:
+    """Look of an outline: dashed if the set may cover the train set of the same optimizer."""
+    optimizer, checkpoint = split_set(name)
+    dashed = checkpoint == "test" and f"{optimizer}_train" in colours
+    return {
+        "edgecolor": colours[name],
+        "linestyle": (0, (3, 1.2)) if dashed else "-",
+        "linewidth": 1.1,
+    }
 
 
 def legend_entries(colours: Mapping[str, str]) -> dict[str, Artist]:
     """Legend entries of the sets: label -> patch of the set's colour."""
     return {
-        set_label(name): Patch(facecolor=(colour, FILL), **_outline(name, colour))
+        set_label(name): Patch(facecolor=(colour, FILL), **_outline(name, colours))
         for name, colour in colours.items()
     }
