@@ -8,7 +8,19 @@ import torch
 from torch import Tensor, nn
 
 PARAMETER_COUNTS = {"fcp": 42200, "lenet": 61706, "autoencoder": 52224, "lstm": 15456}
-ACTIVATIONS: dict[str, type[nn.Module]] = {"softplus": nn.Softplus, "relu": nn.ReLU}
+
+
+class Softplus(nn.Softplus):
+    """log(1 + exp(x)) in full float64 precision.
+
+    PyTorch's default returns x itself above 20, which leaves out up to 2e-9.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(threshold=40)
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"softplus": Softplus, "relu": nn.ReLU}
 
 
 class FullyConnected(nn.Module):
@@ -57,11 +69,11 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(784, 32, bias=False),
-            nn.Softplus(),
+            Softplus(),
             nn.Linear(32, 32, bias=False),
-            nn.Softplus(),
+            Softplus(),
             nn.Linear(32, 32, bias=False),
-            nn.Softplus(),
+            Softplus(),
             nn.Linear(32, 784, bias=False),
             nn.Sigmoid(),
         )
