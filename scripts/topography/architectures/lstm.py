@@ -1,9 +1,9 @@
 """LSTM that reads an image as 28 steps of 28 permuted pixels (15,456 parameters).
 
-Each step is one matrix product: the weights [192, 28 + 48 + 1] of pixels, hidden state and bias times
-the *inputs* [77, n] of the step, in which the hidden state is written by the step before. Gates, cell
-states and inputs of all steps are kept for the backward pass, where everything that does not depend
-on later steps is computed for all steps at once.
+Each step is one matrix product: the weights [192, 28 + 48 + 1] of pixels, hidden state and bias
+times the *inputs* [77, n] of the step, into which the step before has written the hidden state.
+Gates, cell states and inputs of all steps are kept for the backward pass, where everything that
+does not depend on later steps is computed for all steps at once.
 """
 
 from collections.abc import Iterator
@@ -26,8 +26,9 @@ INPUTS = PIXELS_PER_STEP + HIDDEN + 1  # the last row is 1, for the bias
 CLASSES = 10
 PERMUTATION_SEED = 1234  # of the authors' code
 
-# On a CPU, networks go one by one over this many images at a time: long enough for the matrix products,
-# few enough for the caches, and a network's sum does not depend on its batch-mates.
+# On a CPU, networks go one by one over this many images at a time: enough arithmetic to make the
+# cost of a call negligible, few enough for the outer caches. The blocks of images must not depend
+# on the number of networks: a network's sum would then depend on its batch-mates.
 CPU_IMAGES = 256
 
 
@@ -161,10 +162,10 @@ class _Trace:
         self.hidden = hidden[-1].contiguous()
 
     def backward(self, hidden_gradient: Tensor) -> Tensor:
-        """Gradient [B, 192, 77] for the weights, from that for the last hidden state, [B, 48, n]."""
+        """Gradient [B, 192, 77] for the weights from that for the last hidden state [B, 48, n]."""
         enter, forget, new, leave = self.gates.split(HIDDEN, dim=2)
-        # How the loss changes with the products of the gates, up to the gradient for the cell (first
-        # three) or for the hidden state (last): known for all steps before any of these gradients.
+        # Gradients for the products of the gates, up to a factor that later steps decide: the
+        # gradient for the cell (first three gates) or for the hidden state (the last).
         slopes = torch.empty_like(self.gates)
         to_enter, to_forget, to_new, to_leave = slopes.split(HIDDEN, dim=2)
         torch.addcmul(enter, enter, enter, value=-1, out=to_enter).mul_(new)
