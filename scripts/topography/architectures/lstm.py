@@ -2,14 +2,16 @@
 
 One matrix product per step makes all gates: [W_hh | W_ih | bias] against hidden state, pixels and
 ones, one below the other. Logistic functions are taken as sigmoid(z) = (1 + tanh(z / 2)) / 2, with
-the 1 / 2 inside put into the weights (exactly, as a power of two), so that one tanh serves all four
-gates. With t the tanh of a gate's (halved) input,
+the inner 1 / 2 put into the weights (exactly, being a power of two): one tanh serves all gates. So,
+with the tanh for each gate, a step is
 
-    2 cell'  = (1 + t_forget) cell + (1 + t_input) t_cell
-    2 hidden = (1 + t_output) tanh(cell')
+    2 cell'   =  (1 + input) candidate  +  (1 + forget) cell
+    2 hidden' =  (1 + output) tanh(cell')
 
-and it is 2 hidden that is kept, its factor put into the weights that read it.
+and it is 2 hidden' that is kept, its factor put into the weights that read it.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,15 +26,15 @@ from topography.architectures.base import (
 
 STEPS, INPUTS = 28, 28
 HIDDEN = 48
-GATES = 4 * HIDDEN  # in PyTorch's order: input, forget, cell, output
-ROWS = HIDDEN + INPUTS + 1  # hidden state, pixels, ones
+GATES = 4 * HIDDEN  # in the parameters: input, forget, candidate, output
+ROWS = HIDDEN + INPUTS + 1  # what a step reads: hidden state, pixels, ones
 CLASSES = 10
 PERMUTATION_SEED = 1234  # of the authors' code
 
-# On a CPU: images at a time, and networks such that networks * images is about as many. Fewer make
-# the calls dominate, more do not fit the caches. The number of images must not depend on the number
+# On a CPU: images at a time, and networks such that networks * images is about as many. With fewer
+# the calls dominate, more do not fit the caches. The images at a time must not depend on the number
 # of networks, or the rounding of a network's sums would depend on its batch-mates.
-CPU_IMAGES = 256
+CPU_IMAGES = 512
 
 
 class LongShortTermMemory(Architecture):
@@ -47,7 +49,7 @@ class LongShortTermMemory(Architecture):
         Parameter("lstm.bias_hh_l0", (GATES,), HIDDEN),
         Parameter("output.weight", (CLASSES, HIDDEN), HIDDEN),
     )
-    activation_floats = STEPS * (ROWS + GATES + 2 * HIDDEN) + 2 * GATES
+    activation_floats = STEPS * (ROWS + GATES + 2 * HIDDEN) + 2 * GATES + PIXELS
 
     def __init__(self) -> None:
         seed = torch.Generator().manual_seed(PERMUTATION_SEED)
@@ -68,125 +70,138 @@ class LongShortTermMemory(Architecture):
         """Loss sums [B], float64; adds their gradients to `gradients` [B, P] where given."""
         networks, count = len(params), images.shape[-2]
         labels = labels.expand(networks, count)
-        few_images = CPU_IMAGES if params.device.type == "cpu" else count
         losses = params.new_zeros(networks, dtype=torch.float64)
+        few_images = CPU_IMAGES if params.device.type == "cpu" else count
         work = None
         for first in range(0, count, few_images):
             part = slice(first, min(first + few_images, count))
             size = part.stop - part.start
-            few_networks = networks
-            if params.device.type == "cpu":
-                few_networks = max(1, CPU_IMAGES // size)
             pixels = self._pixels(images[..., part, :])
+            few_networks = CPU_IMAGES // size if params.device.type == "cpu" else networks
             for network in range(0, networks, few_networks):
                 rows = slice(network, min(network + few_networks, networks))
                 shape = (rows.stop - rows.start, size)
                 if work is None or work.shape != shape:
                     work = _Workspace(*shape, gradients is not None, params)
                 work.pixels.copy_(pixels if images.dim() == 2 else pixels[:, rows])
-                cells = _Cells(self.split(params[rows]), work)
+                run = _Run(self.split(params[rows]), work)
                 if gradients is None:
-                    image_losses = cross_entropy(cells.logits(), labels[rows, part])
+                    image_losses = cross_entropy(run.logits(), labels[rows, part])
                 else:
                     image_losses, delta = cross_entropy_and_gradient(
-                        cells.logits(), labels[rows, part]
+                        run.logits(), labels[rows, part]
                     )
-                    cells.add_gradients(delta, self.split(gradients[rows]))
+                    run.add_gradients(delta, self.split(gradients[rows]))
                 losses[rows] += image_losses.sum(-1, dtype=torch.float64)
         return losses
 
     def _pixels(self, images: Tensor) -> Tensor:
         """What the steps read, [steps, B or 1, 28, n], of images [(B,) n, D]."""
-        permuted = images[..., self.permutation.to(images.device)]
-        owned = permuted if images.dim() == 3 else permuted.unsqueeze(0)
-        return owned.mT.unflatten(1, (STEPS, INPUTS)).transpose(0, 1)
+        if images.dim() == 2:
+            images = images.unsqueeze(0)
+        # Transposed first: the permutation then moves whole rows of images, not single pixels.
+        pixels = images.mT.contiguous().index_select(1, self.permutation.to(images.device))
+        return pixels.unflatten(1, (STEPS, INPUTS)).transpose(0, 1)
+
+
+class _State(NamedTuple):
+    """Five blocks, one below the other, for the gates of a step and the cell it starts from; views
+    of one tensor [B, 5, 48, n]. The first gate acts on the first source, and so on."""
+
+    gates: Tensor  # output, input, forget, candidate: [B, 192, n]
+    output: Tensor  # [B, 48, n]
+    input_forget: Tensor  # [B, 2, 48, n]
+    sources: Tensor  # candidate and cell, [B, 2, 48, n]
+    cell: Tensor  # [B, 48, n]
+
+    @classmethod
+    def of(cls, blocks: Tensor) -> "_State":
+        return cls(
+            blocks[:, :4].flatten(1, 2), blocks[:, 0], blocks[:, 1:3], blocks[:, 3:], blocks[:, 4]
+        )
 
 
 class _Workspace:
-    """Memory for B networks and n images. Without gradients, all steps share one set of gates."""
+    """Memory for B networks and n images. Without gradients, all steps share one state."""
 
     def __init__(self, networks: int, size: int, gradients: bool, like: Tensor) -> None:
-        def zeros(*shape: int) -> Tensor:
-            return like.new_zeros(*shape, size)
+        def empty(*shape: int) -> Tensor:
+            return like.new_empty(*shape, size)
 
         self.shape = (networks, size)
         # What each step reads; after the last step, its hidden state only.
-        rows = zeros(STEPS + 1, networks, ROWS)
+        rows = empty(STEPS + 1, networks, ROWS)
         rows[:, :, -1] = 1.0
         self.pixels = rows[:STEPS, :, HIDDEN:-1]
         self.rows = rows.unbind()
         self.hidden = rows[:, :, :HIDDEN].unbind()  # twice the hidden state
+        self.hidden[0].zero_()
 
-        kept = STEPS if gradients else 1
-        repeats = STEPS // kept
-        self.gates = list(zeros(kept, networks, GATES).unbind()) * repeats
-        self.gate_parts = [gates.split(HIDDEN, dim=1) for gates in self.gates]
-        self.squashed = list(zeros(kept, networks, HIDDEN).unbind()) * repeats  # tanh(cell)
-        self.first_cell = zeros(networks, HIDDEN)
-        self.cells = list(zeros(kept, networks, HIDDEN).unbind()) * repeats  # after each step
-        self.scratch = zeros(networks, HIDDEN)
-
-        self.delta_gates = zeros(networks, GATES)
-        self.delta_parts = self.delta_gates.split(HIDDEN, dim=1)
-        self.delta_cell = zeros(networks, HIDDEN)
-        self.delta_hidden = zeros(networks, HIDDEN)
+        kept, repeats = (STEPS + 1, 1) if gradients else (1, STEPS + 1)
+        self.states = [_State.of(blocks) for blocks in empty(kept, networks, 5, HIDDEN)] * repeats
+        self.squashed = list(empty(kept, networks, HIDDEN)) * repeats  # tanh(cell) after the step
+        self.terms = empty(networks, 2, HIDDEN)  # of twice the cell
+        self.delta = _State.of(empty(networks, 5, HIDDEN))
+        self.delta_hidden = empty(networks, HIDDEN)
 
 
-class _Cells:
+class _Run:
     """The LSTM of B networks, and the dense layer behind it, on the n images of a workspace."""
 
     def __init__(self, blocks: dict[str, Tensor], work: _Workspace) -> None:
         self.work = work
         weight = blocks["lstm.weight_hh_l0"]
-        self.scale = _scale(weight)
         bias = blocks["lstm.bias_ih_l0"] + blocks["lstm.bias_hh_l0"]
         matrix = torch.cat([weight, blocks["lstm.weight_ih_l0"], bias.unsqueeze(2)], dim=2)
-        self.matrix = matrix.mul_(self.scale)  # [B, 192, 77]
+        self.scale = _scale(weight)
+        # From the order input, forget, candidate, output to that of the workspace.
+        self.matrix = matrix.mul_(self.scale).roll(HIDDEN, dims=1)  # [B, 192, 77]
         self.output = blocks["output.weight"] / 2.0
 
     def logits(self) -> Tensor:
         """Logits [B, 10, n]."""
         work = self.work
-        previous = work.first_cell
+        entering, remaining = work.terms.unbind(1)
+        work.states[0].cell.zero_()
         for step in range(STEPS):
-            gates, cell, squashed = work.gates[step], work.cells[step], work.squashed[step]
-            torch.bmm(self.matrix, work.rows[step], out=gates)
-            gates.tanh_()
-            enter, forget, candidate, leave = work.gate_parts[step]
-            torch.addcmul(candidate, candidate, enter, out=work.scratch)
-            torch.addcmul(previous, previous, forget, out=cell)
-            cell.lerp_(work.scratch, 0.5)
+            state, cell, squashed = (
+                work.states[step],
+                work.states[step + 1].cell,
+                work.squashed[step],
+            )
+            torch.bmm(self.matrix, work.rows[step], out=state.gates)
+            state.gates.tanh_()
+            torch.addcmul(state.sources, state.sources, state.input_forget, out=work.terms)
+            torch.lerp(entering, remaining, 0.5, out=cell)
             torch.tanh(cell, out=squashed)
-            torch.addcmul(squashed, squashed, leave, out=work.hidden[step + 1])
-            previous = cell
+            torch.addcmul(squashed, squashed, state.output, out=work.hidden[step + 1])
         return torch.bmm(self.output, work.hidden[-1])
 
-    def add_gradients(self, delta: Tensor, sums: dict[str, Tensor]) -> None:
+    def add_gradients(self, delta_logits: Tensor, sums: dict[str, Tensor]) -> None:
         """Backpropagation through time: adds to the gradients, given those for the logits."""
         work = self.work
-        sums["output.weight"].add_(torch.bmm(delta, work.hidden[-1].mT), alpha=0.5)
-        torch.bmm(self.output.mT, delta, out=work.delta_hidden)
+        sums["output.weight"].add_(torch.bmm(delta_logits, work.hidden[-1].mT), alpha=0.5)
         matrix_sums = torch.zeros_like(self.matrix.mT)
         recurrent = self.matrix[:, :, :HIDDEN].mT.contiguous()
-        delta_enter, delta_forget, delta_candidate, delta_leave = work.delta_parts
-        delta_cell, delta_hidden = work.delta_cell.zero_(), work.delta_hidden
+        delta, delta_gates_t = work.delta, work.delta.gates.mT
+        delta_hidden = torch.bmm(self.output.mT, delta_logits, out=work.delta_hidden)
+        delta.cell.zero_()
+        delta_now, delta_twice = work.terms.unbind(1)
         for step in reversed(range(STEPS)):
-            enter, forget, candidate, leave = work.gate_parts[step]
-            squashed = work.squashed[step]
-            previous = work.cells[step - 1] if step > 0 else work.first_cell
-            torch.mul(delta_hidden, squashed, out=delta_leave)
-            # The mean of both ways into the cell is half their sum: the gradient for 2 cell.
-            torch.addcmul(delta_hidden, delta_hidden, leave, out=work.scratch)
-            _through_tanh_(work.scratch, squashed)
-            delta_cell.lerp_(work.scratch, 0.5)
-            torch.mul(delta_cell, candidate, out=delta_enter)
-            torch.mul(delta_cell, previous, out=delta_forget)
-            torch.addcmul(delta_cell, delta_cell, enter, out=delta_candidate)
-            delta_cell.addcmul_(delta_cell, forget)
-            _through_tanh_(work.delta_gates, work.gates[step])
-            matrix_sums.baddbmm_(work.rows[step], work.delta_gates.mT)
-            torch.bmm(recurrent, work.delta_gates, out=delta_hidden)
-        hidden, inputs, bias = (matrix_sums.mT * self.scale).split([HIDDEN, INPUTS, 1], dim=2)
+            state, squashed = work.states[step], work.squashed[step]
+            torch.mul(delta_hidden, squashed, out=delta.output)
+            torch.addcmul(delta_hidden, delta_hidden, state.output, out=delta_now)
+            _through_tanh_(delta_now, squashed)
+            # Through the hidden state and from later steps; half the sum is that for twice the cell
+            torch.lerp(delta_now, delta.cell, 0.5, out=delta_twice)
+            both = delta_twice.unsqueeze(1)
+            torch.mul(both, state.sources, out=delta.input_forget)
+            torch.addcmul(both, both, state.input_forget, out=delta.sources)
+            _through_tanh_(delta.gates, state.gates)
+            matrix_sums.baddbmm_(work.rows[step], delta_gates_t)
+            torch.bmm(recurrent, delta.gates, out=delta_hidden)
+        matrix_sums = matrix_sums.mT.roll(-HIDDEN, dims=1) * self.scale
+        hidden, inputs, bias = matrix_sums.split([HIDDEN, INPUTS, 1], dim=2)
         sums["lstm.weight_hh_l0"] += hidden
         sums["lstm.weight_ih_l0"] += inputs
         sums["lstm.bias_ih_l0"] += bias.squeeze(2)
