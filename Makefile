@@ -21,7 +21,7 @@ help:
 setup: $(READY)
 
 $(READY): pyproject.toml uv.lock | $(UV)
-	$(UV) sync --frozen
+	$(UV) sync --frozen --compile-bytecode
 	@touch $@
 
 $(UV):

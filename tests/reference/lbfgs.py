@@ -26,18 +26,23 @@ class Run:
     resets: list[int] = field(default_factory=list)
 
 
-def two_loop_direction(gradient: Tensor, s_list: list[Tensor], y_list: list[Tensor]) -> Tensor:
-    """Return H grad by the two-loop recursion, with s.y / y.y of the newest pair as first H."""
+def two_loop_direction(
+    gradient: Tensor, s_list: list[Tensor], y_list: list[Tensor], damping: float = 1e-6
+) -> Tensor:
+    """Return H grad by the two-loop recursion, with s.y / y.y of the newest pair as first H.
+
+    damping is added to s.y where it divides, as in the authors' code.
+    """
     direction = gradient.clone()
     alphas = []
     for s, y in zip(reversed(s_list), reversed(y_list), strict=True):
-        alpha = torch.dot(s, direction) / torch.dot(s, y)
+        alpha = torch.dot(s, direction) / (torch.dot(s, y) + damping)
         direction = direction - alpha * y
         alphas.append(alpha)
     if s_list:
         direction = direction * torch.dot(s_list[-1], y_list[-1]) / y_list[-1].dot(y_list[-1])
     for s, y, alpha in zip(s_list, y_list, reversed(alphas), strict=True):
-        beta = torch.dot(y, direction) / torch.dot(s, y)
+        beta = torch.dot(y, direction) / (torch.dot(s, y) + damping)
         direction = direction + (alpha - beta) * s
     return direction
 
@@ -59,6 +64,7 @@ def run_lbfgs(
     budget: int = 6,
     tolerance: float = 1e-4,
     monotone: bool = False,
+    damping: float = 1e-6,
 ) -> Run:
     """Minimise `function` (point [P] -> loss, gradient [P]) from `start` [P]."""
     run = Run()
@@ -67,7 +73,7 @@ def run_lbfgs(
     point = start.clone()
     loss, gradient = function(point)
     for iteration in range(iterations):
-        direction = two_loop_direction(gradient, s_list, y_list)
+        direction = two_loop_direction(gradient, s_list, y_list, damping)
         if not (history_is_usable(s_list, y_list) and torch.isfinite(direction).all()):
             s_list, y_list = [], []
             direction = gradient.clone()

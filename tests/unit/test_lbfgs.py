@@ -188,18 +188,31 @@ def dense_direction(gradient: Tensor, s_list: list[Tensor], y_list: list[Tensor]
 def test_direction_equals_the_dense_inverse_hessian(pairs: int) -> None:
     steps, changes, counts = random_history(pairs, capacity=5)
     gradient = data.random_vectors(1, DIMENSION, 1.0, seed=9)
-    directions, kept = search_directions(gradient, steps, changes, counts)
+    directions, kept = search_directions(gradient, steps, changes, counts, 0.0)
     s_list, y_list = list(steps[0, 5 - pairs :]), list(changes[0, 5 - pairs :])
     expected = dense_direction(gradient[0], s_list, y_list)
     assert kept.tolist() == [pairs]
     assert relative_error(directions[0], expected) < 1e-10
-    assert relative_error(two_loop_direction(gradient[0], s_list, y_list), expected) < 1e-10
+    assert relative_error(two_loop_direction(gradient[0], s_list, y_list, 0.0), expected) < 1e-10
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-5])
+def test_damped_direction_equals_the_reference(scale: float) -> None:
+    """Pairs fade as s.y falls below the damping: a different direction, the same as one by one."""
+    steps, changes, counts = random_history(4, capacity=5)
+    steps, changes = scale * steps, scale * changes
+    gradient = data.random_vectors(1, DIMENSION, 1.0, seed=9)
+    damped, _ = search_directions(gradient, steps, changes, counts, 1e-6)
+    plain, _ = search_directions(gradient, steps, changes, counts, 0.0)
+    expected = two_loop_direction(gradient[0], list(steps[0, 1:]), list(changes[0, 1:]), 1e-6)
+    assert relative_error(damped[0], expected) < 1e-10
+    assert relative_error(damped, plain) > 1e-8
 
 
 def test_first_direction_is_the_gradient() -> None:
     steps, changes, counts = random_history(0, capacity=5)
     gradient = data.random_vectors(1, DIMENSION, 1.0)
-    directions, kept = search_directions(gradient, steps, changes, counts)
+    directions, kept = search_directions(gradient, steps, changes, counts, 0.0)
     assert torch.equal(directions, gradient)
     assert kept.tolist() == [0]
 
@@ -225,14 +238,14 @@ def test_low_curvature_in_any_pair_drops_the_whole_history(
     counts = counts.repeat(2)
     steps[0, position], changes[0, position] = with_cosine(cosine)
     gradient = data.random_vectors(2, DIMENSION, 1.0)
-    directions, kept = search_directions(gradient, steps, changes, counts)
+    directions, kept = search_directions(gradient, steps, changes, counts, 0.0)
     neighbour = dense_direction(gradient[1], list(steps[1, 2:]), list(changes[1, 2:]))
     assert relative_error(directions[1], neighbour) < 1e-10
     if dropped:
         assert kept.tolist() == [0, 3]
         assert torch.equal(directions[0], gradient[0])
     else:
-        expected = two_loop_direction(gradient[0], list(steps[0, 2:]), list(changes[0, 2:]))
+        expected = two_loop_direction(gradient[0], list(steps[0, 2:]), list(changes[0, 2:]), 0.0)
         assert kept.tolist() == [3, 3]
         assert relative_error(directions[0], expected) < 1e-8
 
@@ -249,7 +262,7 @@ def test_unusable_pairs_and_directions_drop_the_history(kind: str) -> None:
     else:
         steps[0, 1], changes[0, 1] = 1e-200 * steps[0, 1], 1e-200 * changes[0, 1]
     gradient = data.random_vectors(1, DIMENSION, 1.0)
-    directions, kept = search_directions(gradient, steps, changes, counts)
+    directions, kept = search_directions(gradient, steps, changes, counts, 0.0)
     assert kept.tolist() == [0]
     assert torch.equal(directions, gradient)
 

@@ -43,6 +43,7 @@ PAPER_VALUES = {
     ("optimizers", "lbfgs", "history_size"): 10,
     ("optimizers", "lbfgs", "line_search_budget"): 6,
     ("optimizers", "lbfgs", "line_search_tolerance"): 1e-4,
+    ("optimizers", "lbfgs", "curvature_damping"): 1e-6,
     ("optimizers", "lbfgs", "monotone"): False,
     ("training", "seeds"): 75,
     ("selection", "keep"): 48,

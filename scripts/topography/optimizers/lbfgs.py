@@ -20,15 +20,21 @@ class LBFGS(Optimizer):
         line_search_budget: int = 6,
         line_search_tolerance: float = 1e-4,
         monotone: bool = False,
+        curvature_damping: float = 1e-6,
     ) -> None:
-        """iterations: steps taken; history_size: pairs (s, y) kept; else see `line_search`."""
+        """iterations: steps taken; history_size: pairs (s, y) kept; curvature_damping: added to s.y
+        where it divides; the others as in `line_search`.
+        """
         if iterations < 1 or history_size < 1 or line_search_budget < 1:
             raise ValueError("iterations, history_size and line_search_budget must be at least 1")
+        if curvature_damping < 0:
+            raise ValueError("curvature_damping must be at least 0")
         self.epochs = iterations
         self.history_size = history_size
         self.line_search_budget = line_search_budget
         self.line_search_tolerance = line_search_tolerance
         self.monotone = monotone
+        self.curvature_damping = curvature_damping
 
     def start(self, objective: Objective, params: Tensor) -> tuple[State, Tensor]:
         losses, gradients = objective.losses_and_gradients(params)
@@ -48,7 +54,11 @@ class LBFGS(Optimizer):
         self, objective: Objective, params: Tensor, state: State, seeds: list[int], epoch: int
     ) -> tuple[Tensor, State, Tensor]:
         directions, pairs = search_directions(
-            state["gradients"], state["steps"], state["gradient_changes"], state["pairs"]
+            state["gradients"],
+            state["steps"],
+            state["gradient_changes"],
+            state["pairs"],
+            self.curvature_damping,
         )
         line = objective.combination(torch.stack([params, directions], dim=1), reuse=True)
         search = line_search(
@@ -72,7 +82,11 @@ class LBFGS(Optimizer):
 
 
 def search_directions(
-    gradients: Tensor, steps: Tensor, gradient_changes: Tensor, pairs: Tensor
+    gradients: Tensor,
+    steps: Tensor,
+    gradient_changes: Tensor,
+    pairs: Tensor,
+    curvature_damping: float,
 ) -> tuple[Tensor, Tensor]:
     """Directions p = H^-1 g [S, P] by the two-loop recursion, and the pairs [S] left after resets.
 
@@ -83,6 +97,8 @@ def search_directions(
         gradients: [S, P].
         steps, gradient_changes: histories [S, m, P], newest last.
         pairs: how many of the m rows are filled, [S].
+        curvature_damping: added to s.y where it divides. The paper's code has 1e-6, which makes
+            pairs fade as s.y falls below it, near convergence; 0 is the textbook's recursion.
     """
     capacity = steps.shape[1]
     filled = torch.arange(capacity, device=pairs.device) >= capacity - pairs[:, None]  # [S, m]
@@ -90,18 +106,26 @@ def search_directions(
     norms = steps.norm(dim=2) * gradient_changes.norm(dim=2)
     curved = (products >= SMALLEST_CURVATURE_COSINE * norms) & (norms > 0)
     kept = ~(filled & ~curved).any(dim=1)
-    inverse = torch.where(filled & kept[:, None], 1.0 / products, 0.0)
-    directions = _two_loop(gradients, steps, gradient_changes, inverse)
+    used = filled & kept[:, None]
+    inverse = torch.where(used, 1.0 / (products + curvature_damping), 0.0)
+    newest_change = gradient_changes[:, -1]
+    scaling = torch.where(used[:, -1], products[:, -1] / _dot(newest_change, newest_change), 1.0)
+    directions = _two_loop(gradients, steps, gradient_changes, inverse, scaling)
     kept &= directions.isfinite().all(dim=1)
     return torch.where(kept[:, None], directions, gradients), torch.where(kept, pairs, 0)
 
 
 def _two_loop(
-    gradients: Tensor, steps: Tensor, gradient_changes: Tensor, inverse_products: Tensor
+    gradients: Tensor,
+    steps: Tensor,
+    gradient_changes: Tensor,
+    inverse_products: Tensor,
+    scaling: Tensor,
 ) -> Tensor:
-    """The L-BFGS two-loop recursion; initial scaling s.y / y.y of the newest pair.
+    """The L-BFGS two-loop recursion.
 
     inverse_products: 1 / s.y of every pair, [S, m]; 0 makes a pair take no part.
+    scaling: initial inverse Hessian, [S]: s.y / y.y of the newest pair.
     """
     directions = gradients.clone()
     weights = []
@@ -109,9 +133,7 @@ def _two_loop(
         weight = inverse_products[:, newest_first] * _dot(steps[:, newest_first], directions)
         directions -= weight[:, None] * gradient_changes[:, newest_first]
         weights.append(weight)
-    newest_change = gradient_changes[:, -1]
-    inverse_scaling = inverse_products[:, -1] * _dot(newest_change, newest_change)
-    directions /= torch.where(inverse_scaling > 0, inverse_scaling, 1.0)[:, None]
+    directions *= scaling[:, None]
     for oldest_first in range(steps.shape[1]):
         weight = weights.pop()
         projection = _dot(gradient_changes[:, oldest_first], directions)
