@@ -35,7 +35,7 @@ demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --config scale=smoke
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(CORES) --dist loadgroup
 
 lint: $(READY)
 	$(BIN)/ruff check

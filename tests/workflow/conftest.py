@@ -1,10 +1,18 @@
-"""Clones of the repository, fresh and finished."""
+"""Clones of the repository, fresh and finished; and one process for all tests that use them."""
 
 from pathlib import Path
 
 import pytest
 
 from clones import SMOKE, Workflow, copy_repository
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests together where pytest runs several processes: they share a finished run."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.xdist_group("workflow"))
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,11 @@ TABLES = ["table1", "tableS1"]
 @pytest.mark.parametrize(
     ("arguments", "trainings", "path_jobs"),
     [
-        pytest.param(["--cores", "8"], 16, 24, id="laptop"),
         pytest.param([*SMOKE, "--cores", "2"], 8, 24, id="smoke"),
         pytest.param(["--profile", "slurm"], 24, 144, id="slurm"),
-        pytest.param(["--profile", "profiles/gpu"], 24, 144, id="gpu"),
     ],
 )
-def test_every_scale_and_profile_resolves(
+def test_every_figure_and_table_is_the_default(
     fresh: Workflow, arguments: list[str], trainings: int, path_jobs: int
 ) -> None:
     jobs = [job.rule for job in fresh.jobs(*arguments)]
@@ -28,6 +26,12 @@ def test_every_scale_and_profile_resolves(
     assert jobs.count("find_paths") == path_jobs
     assert jobs.count("publish_figure") == len(FIGURES)
     assert jobs.count("publish_table") == len(TABLES)
+
+
+def test_the_gpu_profile_runs_the_paper_one_gpu_job_at_a_time(fresh: Workflow) -> None:
+    done = fresh.run("-n", "--profile", "profiles/gpu", "results/table1.csv")
+    assert "scale     paper" in done.stderr
+    assert "gpu=1, device=cuda" in done.stdout
 
 
 def test_one_figure_asks_for_what_it_needs_only(fresh: Workflow) -> None:

@@ -118,8 +118,8 @@ def test_a_setting_reruns_its_stage_and_what_follows(
 
 def test_settings_that_swap_their_values_are_noticed(finished: Workflow, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("images: {train: 200, test: 500}")  # smoke has 500 and 200
-    # 500 test images are more than digits has; a dry run does not look.
+    file.write_text("images: {train: 100, test: 300}")  # smoke has 300 and 100
+    # 300 test images are more than digits has; a dry run does not look.
     assert "train_networks" in finished.rules(*SMOKE, "--configfile", str(file))
 
 
