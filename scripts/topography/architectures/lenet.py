@@ -79,34 +79,35 @@ class LeNet(Architecture):
         self, params: Tensor, images: Tensor, labels: Tensor, gradients: Tensor | None
     ) -> Tensor:
         """Loss sums [B], float64; adds their gradients to `gradients` [B, P] where given."""
-        networks, count = len(params), images.shape[-2]
-        labels = labels.expand(networks, count)
-        few_networks, few_images = networks, count
-        if params.device.type == "cpu":
-            few_networks, few_images = 1, CPU_IMAGES
-        groups = [slice(first, first + few_networks) for first in range(0, networks, few_networks)]
-        runs = [_Run(self, params[rows], _rows(gradients, rows)) for rows in groups]
-        losses = params.new_zeros(networks, dtype=torch.float64)
-        workspace = None
+        count, shared = images.shape[-2], images.dim() == 2
+        labels = labels.expand(len(params), count)
+        few_networks, few_images = _at_a_time(params, count)
+        groups = [slice(row, row + few_networks) for row in range(0, len(params), few_networks)]
+        runs = [
+            _Run(self, params[rows], None if gradients is None else gradients[rows])
+            for rows in groups
+        ]
+        losses = params.new_zeros(len(params), dtype=torch.float64)
+        work = None
         for first in range(0, count, few_images):
             part = slice(first, min(first + few_images, count))
             size = part.stop - part.start
-            if workspace is None or workspace.size != size:
-                shared = images.dim() == 2
-                workspace = _Workspace(few_networks, size, shared, params)
-            if images.dim() == 2:
-                workspace.unfold(images[None, part])
+            if work is None or work.size != size:
+                work = _Workspace(few_networks, size, shared, params)
+            if shared:
+                work.unfold(images[None, part])
             for rows, run in zip(groups, runs, strict=True):
-                if images.dim() == 3:
-                    workspace.unfold(images[rows, part])
-                losses[rows] += run.loss_sums(workspace, labels[rows, part])
+                if not shared:
+                    work.unfold(images[rows, part])
+                losses[rows] += run.loss_sums(work, labels[rows, part])
         for run in runs:
             run.finish()
         return losses
 
 
-def _rows(gradients: Tensor | None, rows: slice) -> Tensor | None:
-    return None if gradients is None else gradients[rows]
+def _at_a_time(params: Tensor, count: int) -> tuple[int, int]:
+    """How many of the networks, and of `count` images, to work on at a time."""
+    return (1, CPU_IMAGES) if params.device.type == "cpu" else (len(params), count)
 
 
 class _Workspace:
@@ -173,7 +174,7 @@ class _Workspace:
 
 
 class _Run:
-    """A group of networks with their parameters, and sums of gradients, arranged for products."""
+    """A group of B networks: parameters, and sums of gradients, arranged for the products."""
 
     def __init__(self, network: LeNet, params: Tensor, gradients: Tensor | None) -> None:
         self.activation: Activation = network.activation

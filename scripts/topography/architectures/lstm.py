@@ -31,9 +31,9 @@ ROWS = HIDDEN + INPUTS + 1  # what a step reads: hidden state, pixels, ones
 CLASSES = 10
 PERMUTATION_SEED = 1234  # of the authors' code
 
-# On a CPU: images at a time, and networks such that networks * images is about as many. With fewer
-# the calls dominate, more do not fit the caches. The images at a time must not depend on the number
-# of networks, or the rounding of a network's sums would depend on its batch-mates.
+# On a CPU, images at a time; where there are fewer, networks are taken together up to this product.
+# With less the calls dominate, more does not fit the caches. The images at a time must not depend
+# on the number of networks, or the rounding of a network's sums would depend on its batch-mates.
 CPU_IMAGES = 512
 
 
@@ -68,22 +68,20 @@ class LongShortTermMemory(Architecture):
         self, params: Tensor, images: Tensor, labels: Tensor, gradients: Tensor | None
     ) -> Tensor:
         """Loss sums [B], float64; adds their gradients to `gradients` [B, P] where given."""
-        networks, count = len(params), images.shape[-2]
-        labels = labels.expand(networks, count)
-        losses = params.new_zeros(networks, dtype=torch.float64)
-        few_images = CPU_IMAGES if params.device.type == "cpu" else count
+        count, shared = images.shape[-2], images.dim() == 2
+        labels = labels.expand(len(params), count)
+        few_networks, few_images = _at_a_time(params, count)
+        losses = params.new_zeros(len(params), dtype=torch.float64)
         work = None
         for first in range(0, count, few_images):
             part = slice(first, min(first + few_images, count))
-            size = part.stop - part.start
             pixels = self._pixels(images[..., part, :])
-            few_networks = CPU_IMAGES // size if params.device.type == "cpu" else networks
-            for network in range(0, networks, few_networks):
-                rows = slice(network, min(network + few_networks, networks))
-                shape = (rows.stop - rows.start, size)
+            for row in range(0, len(params), few_networks):
+                rows = slice(row, min(row + few_networks, len(params)))
+                shape = (rows.stop - rows.start, part.stop - part.start)
                 if work is None or work.shape != shape:
                     work = _Workspace(*shape, gradients is not None, params)
-                work.pixels.copy_(pixels if images.dim() == 2 else pixels[:, rows])
+                work.pixels.copy_(pixels if shared else pixels[:, rows])
                 run = _Run(self.split(params[rows]), work)
                 if gradients is None:
                     image_losses = cross_entropy(run.logits(), labels[rows, part])
@@ -102,6 +100,14 @@ class LongShortTermMemory(Architecture):
         # Transposed first: the permutation then moves whole rows of images, not single pixels.
         pixels = images.mT.contiguous().index_select(1, self.permutation.to(images.device))
         return pixels.unflatten(1, (STEPS, INPUTS)).transpose(0, 1)
+
+
+def _at_a_time(params: Tensor, count: int) -> tuple[int, int]:
+    """How many of the networks, and of `count` images, to work on at a time."""
+    if params.device.type != "cpu":
+        return len(params), count
+    images = min(count, CPU_IMAGES)
+    return CPU_IMAGES // images, images
 
 
 class _State(NamedTuple):
