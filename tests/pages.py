@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-DOCS = REPOSITORY / "docs"
 
 _BLOCK = re.compile(
     r"^(?:File `(?P<file>[^`\n]+)`:\n\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
@@ -24,8 +23,8 @@ class Block:
 
 
 def blocks(page: str, language: str) -> list[Block]:
-    """The blocks of `docs/<page>` in one language, from top to bottom."""
-    content = (DOCS / page).read_text()
+    """The blocks of a page of the repository in one language, from top to bottom."""
+    content = (REPOSITORY / page).read_text()
     return [
         Block(
             found["language"],

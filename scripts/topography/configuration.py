@@ -308,8 +308,10 @@ def _impossible_values(config: Settings) -> Iterator[Problem]:
             yield Problem(key, f"is {value}", "Give a finite number")
     for architecture in config["architectures"]:
         settings = for_architecture(config, architecture)
+        overridden = config["architectures"][architecture].get("override")
+        whose = f" (architecture {architecture})" if overridden else ""
         for key, what, fix in _conflicts(settings):
-            problem = Problem(_written(config, architecture, *key), what, fix)
+            problem = Problem(_written(config, architecture, *key), what + whose, fix)
             if problem not in seen:  # a general value is wrong for every architecture alike
                 seen.add(problem)
                 yield problem

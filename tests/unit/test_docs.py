@@ -12,10 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pages import DOCS, REPOSITORY, blocks, program, write_files
+from pages import REPOSITORY, blocks, program, write_files
 from topography.datasets import load_dataset, write_dataset
 from topography.paths import find_paths
 from topography.storage import write_tensors
+
+README, EXTENDING, LIBRARY = PAGES = ("README.md", "docs/extending.md", "docs/library.md")
+
+# One process for all of them where pytest runs several: they share the run of a page.
+pytestmark = pytest.mark.xdist_group("docs")
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +39,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict, st
     names = {"print": lambda *values: printed.append(" ".join(map(str, values)))}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        exec(compile(program("library.md"), DOCS / "library.md", "exec"), names)
+        exec(compile(program(LIBRARY), REPOSITORY / LIBRARY, "exec"), names)
         yield names, "\n".join(printed)
 
 
 def test_the_function_example_prints_what_the_page_says(library: tuple[dict, str]) -> None:
-    promised = re.findall(r'^print\(f"(.*?) *\{.*# ([\d.]+)$', program("library.md"), re.MULTILINE)
+    promised = re.findall(r'^print\(f"(.*?) *\{.*# ([\d.]+)$', program(LIBRARY), re.MULTILINE)
     assert promised == [("straight", "0.640"), ("path", "0.000")]
     for name, number in promised:
         assert re.search(rf"^{name} +{number}$", library[1], re.MULTILINE)
@@ -50,7 +55,7 @@ def test_the_function_example_prints_what_the_page_says(library: tuple[dict, str
 
 
 def test_more_steps_lower_the_path_as_the_page_says(library: tuple[dict, str]) -> None:
-    promised = re.findall(r"^# (\d+ steps [\d.]+ [\d.]+)", program("library.md"), re.MULTILINE)
+    promised = re.findall(r"^# (\d+ steps [\d.]+ [\d.]+)", program(LIBRARY), re.MULTILINE)
     assert [line for line in library[1].splitlines() if " steps " in line] == promised
     assert len(promised) == 4
 
@@ -65,7 +70,7 @@ def test_paths_between_the_networks_of_the_page_are_lower_than_straight_lines(
 
 
 def test_the_table_of_settings_is_complete(library: tuple[dict, str]) -> None:
-    page = (DOCS / "library.md").read_text()
+    page = (REPOSITORY / LIBRARY).read_text()
     rows = re.findall(r"^\| `(\w+)` \| (\S+) \|", page, re.MULTILINE)
     defaults = {
         name: parameter.default
@@ -78,11 +83,18 @@ def test_the_table_of_settings_is_complete(library: tuple[dict, str]) -> None:
     } == defaults
 
 
+def test_the_example_of_the_readme_finds_a_lower_path(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(program(README), REPOSITORY / README, "exec"), {})
+    straight, height = map(float, capsys.readouterr().out.split(" -> "))
+    assert round(straight, 3) == 1.102  # Fig. 3 of the paper
+    assert height < 0.7
+
+
 def test_the_code_of_extending_runs(tmp_path: Path) -> None:
     for folder in ("scripts", "config"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=ignored)
-    written = write_files("extending.md", tmp_path)
+    written = write_files(EXTENDING, tmp_path)
     assert {Path(name).parent.name for name in written} == {
         "architectures",
         "optimizers",
@@ -91,7 +103,7 @@ def test_the_code_of_extending_runs(tmp_path: Path) -> None:
     }
     done = subprocess.run(
         [sys.executable, "-"],
-        input=program("extending.md"),
+        input=program(EXTENDING),
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": "scripts", "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -101,9 +113,9 @@ def test_the_code_of_extending_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", ["extending.md", "library.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    text = (DOCS / page).read_text()
+    text = (REPOSITORY / page).read_text()
     headings = {
         re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
         for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
@@ -112,12 +124,12 @@ def test_links_lead_somewhere(page: str) -> None:
         if target.startswith("#"):
             assert target[1:] in headings, target
         else:
-            assert (DOCS / target.partition("#")[0]).exists(), target
+            assert ((REPOSITORY / page).parent / target.partition("#")[0]).exists(), target
 
 
 def test_every_block_has_a_language() -> None:
-    for page in ("extending.md", "library.md"):
-        fences = re.findall(r"^```(\w*)$", (DOCS / page).read_text(), re.MULTILINE)
+    for page in PAGES:
+        fences = re.findall(r"^```(\w*)$", (REPOSITORY / page).read_text(), re.MULTILINE)
         assert set(fences[::2]) <= {"python", "yaml", "console"}, page
         assert set(fences[1::2]) <= {""}, page
         assert blocks(page, "python")

@@ -104,11 +104,6 @@ def test_the_paper_scale_has_the_values_of_the_paper(architecture: str) -> None:
         ({"architectures": {"lenett": {}}}, "architectures.lenett", "Did you mean lenet?"),
         ({"architectures": {"lstm": None}}, "architectures.lstm", "write {}"),
         (
-            {"architectures": {"lstm": {"override": {"selection": {"keep": 5}}}}},
-            "pairs.count",
-            "only 10 pairs",
-        ),
-        (
             {"architectures": {"fcp": {"activation": "tanh"}}},
             "architectures.fcp.activation",
             "relu",
@@ -186,6 +181,12 @@ def test_the_figures_need_both_optimizers() -> None:
     base = deepcopy(BASE)
     del base["optimizers"]["sgd"]
     assert "- optimizers.sgd (in config.yaml) is missing" in refusal({}, base)
+
+
+def test_a_general_value_that_one_override_makes_impossible_names_the_architecture() -> None:
+    message = refusal({"architectures": {"lstm": {"override": {"selection": {"keep": 5}}}}})
+    assert "- pairs.count (in config.yaml) is 15, but 5 kept networks form only 10" in message
+    assert "(architecture lstm)" in message
 
 
 def test_all_problems_are_reported_at_once() -> None:

@@ -15,7 +15,7 @@ from pages import blocks, write_files
 from topography.configuration import merge
 from topography.storage import read_tensors
 
-PAGE = "extending.md"
+PAGE = "docs/extending.md"
 ALL_ARCHITECTURES = {"fcp", "lenet", "autoencoder", "lstm"}
 # Rules that show all architectures together; the others are of one architecture or of none.
 TOGETHER = {
@@ -105,6 +105,8 @@ def test_a_new_scale_has_the_changes_of_its_file(extended: Workflow) -> None:
     target = "results/quick/training/fcp/lbfgs/seeds_0-3.history.csv"
     done = extended.run("-n", target, "--config", "scale=quick")
     assert "scale     quick: mnist, 2000 train and 1000 test images" in done.stderr
+    assert "32 to train in 8 jobs" in done.stderr
+    assert "72 to find in 24 jobs" in done.stderr
     assert '"iterations": 30' in done.stdout
 
 

@@ -1,0 +1,148 @@
+"""The hand-written kernels of LeNet and the LSTM: blocks, work space, extreme inputs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from reference import data, networks
+from topography.architectures import get_architecture, lenet, lstm
+from topography.architectures.base import Architecture
+
+MODULES = {"lenet": lenet, "lstm": lstm}
+VARIANTS = [("lenet", "softplus"), ("lenet", "relu"), ("lstm", "softplus")]
+
+
+def build(name: str, activation: str = "softplus") -> Architecture:
+    return get_architecture(name, **({"activation": activation} if name == "lenet" else {}))
+
+
+def vectors_for(name: str, count: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Parameter vectors [count, P] of trained size."""
+    scale = {"lenet": 0.1, "lstm": 0.3}[name]
+    return data.random_vectors(count, networks.PARAMETER_COUNTS[name], scale, seed=5, dtype=dtype)
+
+
+def images_for(
+    networks_count: int, count: int, own: bool, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
+    """Images [count, D] shared by all networks, or own ones [networks, count, D]; labels."""
+    images, labels = data.random_images(networks_count * count if own else count, dtype=dtype)
+    if own:
+        images, labels = images.unflatten(0, (-1, count)), labels.unflatten(0, (-1, count))
+    return images, labels
+
+
+def assert_equals_modules(
+    name: str, activation: str, vectors: Tensor, images: Tensor, labels: Tensor
+) -> None:
+    """Losses and gradients are those of one ordinary PyTorch module at a time."""
+    architecture = build(name, activation)
+    losses = architecture.loss_sums(vectors, images, labels)
+    losses_too, gradients = architecture.loss_sums_and_gradients(vectors, images, labels)
+    assert torch.equal(losses, losses_too)
+    images, labels = images.expand(len(vectors), -1, -1), labels.expand(len(vectors), -1)
+    count = images.shape[1]
+    for row, vector in enumerate(vectors):
+        loss, gradient = networks.loss_and_gradient(
+            name, vector, images[row], labels[row], activation
+        )
+        assert losses[row].item() == pytest.approx(count * loss, rel=1e-10)
+        error = (gradients[row] - count * gradient).abs().max()
+        assert error < 1e-10 * count * gradient.abs().max()
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
+@pytest.mark.parametrize("count", [1, 3], ids=["one network", "three networks"])
+@pytest.mark.parametrize(("name", "activation"), VARIANTS)
+def test_sums_over_several_blocks_of_images_equal_the_modules(
+    name: str, activation: str, count: int, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of 4, 4 and 2 images: the work space is used again, and replaced for the rest."""
+    monkeypatch.setattr(MODULES[name], "CPU_IMAGES", 4)
+    images, labels = images_for(count, 10, own)
+    assert_equals_modules(name, activation, vectors_for(name, count), images, labels)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
+@pytest.mark.parametrize(("name", "count"), [("lenet", 12), ("lenet", 30), ("lstm", 12)])
+def test_all_networks_at_once_as_on_a_gpu(
+    name: str, count: int, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More networks than rows of pixels (10, 14, 28) makes products over networks, row by row."""
+    monkeypatch.setattr(MODULES[name], "_at_a_time", lambda params, images: (len(params), images))
+    images, labels = images_for(count, 2, own)
+    assert_equals_modules(name, "softplus", vectors_for(name, count), images, labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("images_count", "own"), [(64, True), (37, False)])
+@pytest.mark.parametrize(("name", "activation"), VARIANTS)
+def test_results_do_not_depend_on_the_batch_mates(
+    name: str, activation: str, images_count: int, own: bool, dtype: torch.dtype
+) -> None:
+    """Bit for bit, whatever the number of networks and the place among them."""
+    architecture = build(name, activation)
+    vectors = vectors_for(name, 5, dtype)
+    images, labels = images_for(5, images_count, own, dtype)
+    losses, gradients = architecture.loss_sums_and_gradients(vectors, images, labels)
+    for rows in (slice(0, 1), slice(3, 4), slice(2, 5)):
+        alone = (images[rows], labels[rows]) if own else (images, labels)
+        some_losses, some_gradients = architecture.loss_sums_and_gradients(vectors[rows], *alone)
+        assert torch.equal(some_losses, losses[rows])
+        assert torch.equal(some_gradients, gradients[rows])
+        assert torch.equal(architecture.loss_sums(vectors[rows], *alone), losses[rows])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_windows_too_large_for_a_product_of_exponentials(dtype: torch.dtype) -> None:
+    """Softplus summed over windows where exp overflows, is 1 to rounding, and in between."""
+    generator = torch.Generator().manual_seed(3)
+    values = 300.0 * torch.randn(2, 2, 1000, generator=generator, dtype=dtype)
+    values[:, :, ::2] /= 100.0  # windows of ordinary numbers beside those of huge ones
+    expected = torch.nn.functional.softplus(values.double()).sum((0, 1))
+    windows, half = values.clone(), values.new_empty(2, 1000)
+    pooled = values.new_empty(1000)
+    lenet._softplus_sums(windows, half, pooled)
+    assert torch.allclose(pooled.double(), expected, rtol=1e-6, atol=1e-6)
+    slopes = torch.empty_like(windows)
+    lenet._spread_softplus(torch.ones_like(pooled), windows, slopes)
+    assert torch.allclose(slopes.double(), values.double().sigmoid(), rtol=0, atol=1e-6)
+
+
+def test_a_network_with_huge_maps_leaves_the_others_alone() -> None:
+    """The detour for large numbers is taken by all networks of a block: it must change nothing."""
+    windows = torch.randn(2, 2, 1000, generator=torch.Generator().manual_seed(4))
+    alone = torch.empty(999)
+    lenet._softplus_sums(windows[..., 1:].clone(), torch.empty(2, 999), alone)
+    windows[0, 0, 0] = 1e4
+    together = torch.empty(1000)
+    lenet._softplus_sums(windows, torch.empty(2, 1000), together)
+    assert together[0].item() == pytest.approx(1e4, rel=1e-3)
+    assert torch.equal(together[1:], alone)
+
+
+def test_the_declared_activations_are_those_of_the_work_space() -> None:
+    """`activation_floats` is what each further image takes, as the memory budget assumes."""
+    like = torch.empty(0)
+    for architecture, one, two in (
+        (build("lenet"), lenet._Workspace(1, 1, False, like), lenet._Workspace(1, 2, False, like)),
+        (build("lstm"), lstm._Workspace(1, 1, True, like), lstm._Workspace(1, 2, True, like)),
+    ):
+        per_image = floats_held(two) - floats_held(one)
+        assert per_image <= architecture.activation_floats <= 1.2 * per_image
+
+
+def floats_held(workspace: object) -> int:
+    """Numbers in the distinct tensors that an object's attributes are views of."""
+    storages = {}
+    pending = list(vars(workspace).values())
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Tensor):
+            storage = item.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes() // item.element_size()
+        elif isinstance(item, tuple | list):
+            pending.extend(item)
+    return sum(storages.values())
