@@ -1,4 +1,4 @@
-"""Clones of the repository, fresh and finished; and one process for all tests that use them."""
+"""Clones of the repository, fresh and finished."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from clones import SMOKE, Workflow, copy_repository
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests together where pytest runs several processes: they share a finished run."""
+    """Keep the tests of the finished run in one process where pytest runs several."""
     for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group("workflow"))
+        if "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("finished"))
 
 
 @pytest.fixture(scope="session")

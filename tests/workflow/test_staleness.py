@@ -29,19 +29,13 @@ def test_nothing_is_left_to_do_after_a_run(finished: Workflow) -> None:
     assert finished.jobs(*SMOKE) == []
 
 
-@pytest.mark.parametrize(
-    ("path", "old", "new"),
-    [
-        (f"{LIBRARY}/paths.py", "", "\n# A comment.\n"),
-        (f"{LIBRARY}/paths.py", '"""', '"""A docstring. '),
-        (f"{LIBRARY}/paths.py", "import torch\n", "import torch  # noqa: F401\n\n\n"),
-    ],
-    ids=["comment", "docstring", "layout"],
-)
-def test_what_leaves_the_program_alone_reruns_nothing(
-    finished: Workflow, path: str, old: str, new: str
-) -> None:
-    with finished.edited(path, old, new):
+def test_comments_docstrings_and_layout_rerun_nothing(finished: Workflow) -> None:
+    file = f"{LIBRARY}/paths.py"
+    with (
+        finished.edited(file, "", "\n# A comment.\n"),
+        finished.edited(file, '"""', '"""A docstring. '),
+        finished.edited(file, "import torch\n", "import torch  # noqa: F401\n\n\n"),
+    ):
         assert finished.jobs(*SMOKE) == []
 
 
@@ -131,9 +125,14 @@ def test_an_override_reruns_its_architecture(finished: Workflow, tmp_path: Path)
     assert [(names["architecture"], names["optimizer"]) for names in trained] == [("lenet", "sgd")]
 
 
-@pytest.mark.parametrize("change", ["device=cpu", "device=cuda", "data_source=/some/where else"])
-def test_how_it_is_computed_reruns_nothing(finished: Workflow, change: str) -> None:
-    assert finished.jobs("--config", "scale=smoke", change) == []
+def test_how_it_is_computed_reruns_nothing(finished: Workflow) -> None:
+    changes = ["device=cuda", "data_source=/some/where else"]
+    assert finished.jobs("--config", "scale=smoke", *changes) == []
+
+
+def test_where_it_is_computed_reruns_nothing(finished: Workflow) -> None:
+    here = ["--profile", "slurm", "--executor", "local", "--cores", "2"]
+    assert finished.jobs(*here, "--config", "scale=smoke", "device=cuda") == []
 
 
 def test_another_scale_is_copied_and_neither_is_computed_again(
