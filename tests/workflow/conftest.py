@@ -7,14 +7,6 @@ import pytest
 from clones import SMOKE, Workflow, copy_repository
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of the finished run in one process where pytest runs several."""
-    for item in items:
-        if "finished" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("finished"))
-
-
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """The workflow before anything ran. Do not run it: other tests share it."""
