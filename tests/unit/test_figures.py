@@ -275,7 +275,7 @@ def test_overview_shows_two_images_of_each_label():
 # Look and files -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("count", "rows"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (7, 3)])
+@pytest.mark.parametrize(("count", "rows"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (7, 4)])
 def test_panels_adapt_to_the_number_of_architectures(count, rows):
     architectures = ["fcp", *(f"mine{number}" for number in range(count - 1))]
     figure, panels = style.new_panels(architectures)

@@ -73,8 +73,8 @@ def new_figure(height: float) -> Figure:
 
 
 def new_panels(architectures: list[str], row_height: float = 2.3) -> tuple[Figure, list[Axes]]:
-    """Figure with one panel per architecture, lettered and named, two or three to a row."""
-    columns = {1: 1, 2: 2, 3: 3, 4: 2}.get(len(architectures), 3)
+    """Figure with one panel per architecture, lettered and named, two to a row."""
+    columns = min(len(architectures), 2)
     rows = -(-len(architectures) // columns)
     figure = new_figure(rows * row_height + 0.4)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -119,9 +119,8 @@ def label_logarithmic_axis(axes: Axes, which: str, low: float, high: float) -> N
 
 def add_legend(figure: Figure, entries: dict[str, Artist]) -> None:
     """One legend for all panels, above them: label -> what it explains."""
-    figure.legend(
-        list(entries.values()), list(entries), loc="outside upper center", ncols=len(entries)
-    )
+    columns = min(len(entries), 4)  # more run off the edges of the page
+    figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=columns)
 
 
 def stamp(figure: Figure, scale: str, dataset: str | None = None) -> None:
