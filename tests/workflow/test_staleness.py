@@ -37,7 +37,7 @@ def test_comments_docstrings_and_layout_rerun_nothing(finished: Workflow) -> Non
     with (
         finished.edited(file, "", "\n# A comment.\n"),
         finished.edited(file, '"""', '"""A docstring. '),
-        finished.edited(file, "import torch\n", "import torch  # noqa: F401\n\n\n"),
+        finished.edited(file, "\ndef ", "\n\n\ndef  "),
     ):
         assert finished.jobs(*SMOKE) == []
 
