@@ -12,20 +12,21 @@ TABLES = ["table1", "tableS1"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "trainings", "path_jobs"),
+    ("arguments", "trainings", "path_jobs", "total"),
     [
-        pytest.param([*SMOKE, "--cores", "2"], 8, 24, id="smoke"),
-        pytest.param(["--profile", "slurm"], 24, 144, id="slurm"),
+        pytest.param([*SMOKE, "--cores", "2"], 8, 24, 119, id="smoke"),
+        pytest.param(["--profile", "slurm"], 24, 144, 255, id="slurm"),  # as config/paper.yaml says
     ],
 )
 def test_every_figure_and_table_is_the_default(
-    fresh: Workflow, arguments: list[str], trainings: int, path_jobs: int
+    fresh: Workflow, arguments: list[str], trainings: int, path_jobs: int, total: int
 ) -> None:
     jobs = [job.rule for job in fresh.jobs(*arguments)]
     assert jobs.count("train_networks") == trainings
     assert jobs.count("find_paths") == path_jobs
     assert jobs.count("publish_figure") == len(FIGURES)
     assert jobs.count("publish_table") == len(TABLES)
+    assert len(jobs) + 1 == total  # and the target itself
 
 
 def test_the_gpu_profile_runs_the_paper_one_gpu_job_at_a_time(fresh: Workflow) -> None:
