@@ -47,9 +47,6 @@ def main() -> None:
     from topography.progress import Progress
     from topography.storage import sha256_of_file, write_tensors
 
-    # Where networks are sure of an image, most gradients are too small for normal floating-point
-    # numbers, and CPUs take many times as long over such: they count as zero here.
-    torch.set_flush_denormal(True)
     device = jobs.set_up_device(args)
     architecture = get_architecture(args.architecture, **args.architecture_settings)
     landscape = jobs.load_objectives(args, architecture, device)[args.landscape]

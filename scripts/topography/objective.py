@@ -15,7 +15,7 @@ from topography.landscape import Landscape, LinearCombinations
 # chunk depend on the number of points per family, never on the number of families, so that sums do
 # not depend on how work is grouped.
 CPU_ACTIVATIONS = 2**23
-CPU_CHUNK_RANGE = (64, 2000)
+CPU_CHUNK_RANGE = (128, 1000)
 GPU_ACTIVATIONS = 2**30
 GPU_SMALLEST_CHUNK = 256
 
@@ -70,6 +70,8 @@ class Objective(Landscape):
         if self.images.device.type == "cpu":
             smallest, largest = CPU_CHUNK_RANGE
             chunk = min(max(CPU_ACTIVATIONS // floats, smallest), largest)
+            if self.architecture.blocks_on_cpu:
+                chunk = largest
         else:
             chunk = max(GPU_ACTIVATIONS // floats, GPU_SMALLEST_CHUNK)
         return [
@@ -77,11 +79,13 @@ class Objective(Landscape):
         ]
 
     def family_chunks(self, families: int, points_per_family: int, images: int) -> list[slice]:
-        """Slices of the families: one at a time on a CPU, as many as fit the budget on a GPU."""
-        chunk = 1
+        """Slices of the families: as many as fit the budget on a GPU, one at a time on a CPU, or
+        all where the architecture cuts its work itself."""
         if self.images.device.type != "cpu":
             floats = self.architecture.activation_floats * points_per_family * images
             chunk = max(GPU_ACTIVATIONS // floats, 1)
+        else:
+            chunk = families if self.architecture.blocks_on_cpu else 1
         return [slice(first, first + chunk) for first in range(0, families, chunk)]
 
 

@@ -39,6 +39,7 @@ class Architecture(ABC):
     name: str
     parameters: tuple[Parameter, ...]  # in the order of PyTorch's module.parameters()
     activation_floats: int  # numbers held per image and network while a gradient is computed
+    blocks_on_cpu = False  # whether it cuts its work into blocks that fit a CPU's caches itself
 
     @property
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -139,9 +140,8 @@ class DenseInputArchitecture(Architecture):
     """A network whose first parameter block is a dense, bias-free layer over the pixels.
 
     The first layer's output (the *features*) is linear in its weights, so for networks that are
-    linear
-    combinations of K vectors it is computed for the vectors and then mixed: K products with the
-    images instead of M. Backwards, gradients are mixed before they meet the images. Everything
+    linear combinations of K vectors it is computed for the vectors and then mixed: K products with
+    the images instead of M. Backwards, gradients are mixed before they meet the images. Everything
     behind the first layer is the *head*, written by hand in the two abstract methods.
     """
 

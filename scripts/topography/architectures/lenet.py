@@ -61,6 +61,7 @@ class LeNet(Architecture):
         Parameter("dense_3.bias", (10,), 84),
     )
     activation_floats = 31_500  # the numbers in _Workspace
+    blocks_on_cpu = True
 
     def __init__(self, activation: str = "softplus") -> None:
         self.activation = get_activation(activation)

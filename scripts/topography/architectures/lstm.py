@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from topography.architectures.base import (
     PIXELS,
@@ -36,6 +37,10 @@ PERMUTATION_SEED = 1234  # of the authors' code
 # on the number of networks, or the rounding of a network's sums would depend on its batch-mates.
 CPU_IMAGES = 512
 
+# Rows of images are filled up to a multiple of this many, 64 bytes or more: where rows begin at
+# different alignments, products of small matrices round differently from network to network.
+ROW_MULTIPLE = 16
+
 
 class LongShortTermMemory(Architecture):
     """One LSTM layer reads 28 steps of 28 permuted pixels, a dense layer classifies its last
@@ -50,6 +55,7 @@ class LongShortTermMemory(Architecture):
         Parameter("output.weight", (CLASSES, HIDDEN), HIDDEN),
     )
     activation_floats = STEPS * (ROWS + GATES + 2 * HIDDEN) + 2 * GATES + PIXELS
+    blocks_on_cpu = True
 
     def __init__(self) -> None:
         seed = torch.Generator().manual_seed(PERMUTATION_SEED)
@@ -78,18 +84,19 @@ class LongShortTermMemory(Architecture):
             pixels = self._pixels(images[..., part, :])
             for row in range(0, len(params), few_networks):
                 rows = slice(row, min(row + few_networks, len(params)))
-                shape = (rows.stop - rows.start, part.stop - part.start)
+                size = part.stop - part.start
+                fill = -size % ROW_MULTIPLE
+                shape = (rows.stop - rows.start, size + fill)
                 if work is None or work.shape != shape:
                     work = _Workspace(*shape, gradients is not None, params)
-                work.pixels.copy_(pixels if shared else pixels[:, rows])
+                work.pixels[..., :size] = pixels if shared else pixels[:, rows]
                 run = _Run(self.split(params[rows]), work)
+                logits = run.logits()[..., :size]
                 if gradients is None:
-                    image_losses = cross_entropy(run.logits(), labels[rows, part])
+                    image_losses = cross_entropy(logits, labels[rows, part])
                 else:
-                    image_losses, delta = cross_entropy_and_gradient(
-                        run.logits(), labels[rows, part]
-                    )
-                    run.add_gradients(delta, self.split(gradients[rows]))
+                    image_losses, delta = cross_entropy_and_gradient(logits, labels[rows, part])
+                    run.add_gradients(pad(delta, (0, fill)), self.split(gradients[rows]))
                 losses[rows] += image_losses.sum(-1, dtype=torch.float64)
         return losses
 
@@ -136,12 +143,11 @@ class _Workspace:
 
         self.shape = (networks, size)
         # What each step reads; after the last step, its hidden state only.
-        rows = empty(STEPS + 1, networks, ROWS)
+        rows = empty(STEPS + 1, networks, ROWS).zero_()
         rows[:, :, -1] = 1.0
         self.pixels = rows[:STEPS, :, HIDDEN:-1]
         self.rows = rows.unbind()
         self.hidden = rows[:, :, :HIDDEN].unbind()  # twice the hidden state
-        self.hidden[0].zero_()
 
         kept, repeats = (STEPS + 1, 1) if gradients else (1, STEPS + 1)
         self.states = [_State.of(blocks) for blocks in empty(kept, networks, 5, HIDDEN)] * repeats
