@@ -7,12 +7,14 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test test-slurm bench lint format clean
 
 help:
 	@echo "make setup    install the versions of uv.lock into .venv"
 	@echo "make demo     the whole pipeline in miniature: figures and tables in results/"
-	@echo "make test     all tests"
+	@echo "make test     all tests but those of Slurm"
+	@echo "make test-slurm  the cluster profile on a real Slurm: as root, on a machine made for tests"
+	@echo "make bench    time the engine against the ordinary way (BENCH=--short: under two minutes)"
 	@echo "make lint     check the style of Python files and rules"
 	@echo "make format   correct that style where a program can"
 	@echo "make clean    remove what setup installed; results stay"
@@ -35,7 +37,14 @@ demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --config scale=smoke
 
 test: $(READY)
-	$(BIN)/pytest -n $(CORES) --dist loadgroup
+	$(BIN)/pytest -n $(CORES) --dist loadgroup -m "not slurm"
+
+test-slurm: $(READY)
+	tests/slurm/install.sh
+	$(BIN)/pytest tests/slurm
+
+bench: $(READY)
+	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(READY)
 	$(BIN)/ruff check

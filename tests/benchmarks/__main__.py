@@ -1,0 +1,118 @@
+"""How much faster the engine is than the ordinary way, and how close to what the machine can do.
+
+    make bench                     all architectures, results/benchmarks.json
+    make bench BENCH=--short       the same on fewer images and repeats, in under two minutes
+
+Contestants take turns, so that a machine that slows down slows all of them; medians are compared.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from benchmarks.machine import description, matrix_product_rate
+from benchmarks.work import Work, all_work
+from topography.datasets import read_dataset
+
+# Images measured; the time of each work is proportional to their number, and scaled to 60,000.
+IMAGES = {"fcp": 6000, "autoencoder": 3000, "lenet": 1000, "lstm": 1000}
+SHORT_IMAGES = {"fcp": 2000, "autoencoder": 1000, "lenet": 256, "lstm": 512}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("--architectures", nargs="+", default=list(IMAGES), choices=list(IMAGES))
+    parser.add_argument("--short", action="store_true", help="fewer images and repeats")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1, as jobs)")
+    parser.add_argument("--repeats", type=int, help="timings of each (default 7, short: 3)")
+    parser.add_argument("--data", type=Path, default=Path("results/data/mnist.safetensors"))
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks.json"))
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    if not args.data.exists():
+        sys.exit(f"error: {args.data} is not there; make it with `snakemake --cores 1 {args.data}`")
+    torch.set_num_threads(args.threads)
+    torch.set_flush_denormal(True)
+    repeats = args.repeats or (3 if args.short else 7)
+    counts = SHORT_IMAGES if args.short else IMAGES
+    machine = {**description(args.threads), "matrix_product_gflops": matrix_product_rate() / 1e9}
+    data = read_dataset(args.data, max(counts.values()), 1)
+    images = torch.from_numpy(data.train_images).flatten(1).float() / 255.0
+    labels = torch.from_numpy(data.train_labels).long()
+    rows = []
+    for name in args.architectures:
+        for work in all_work(name, images[: counts[name]], labels[: counts[name]]):
+            print(f"{name}: {work.name}", file=sys.stderr, flush=True)
+            rows.append(row(work, repeats, machine["matrix_product_gflops"] * 1e9))
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    report = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine,
+        "images": counts,
+        "repeats": repeats,
+        "work": rows,
+    }
+    args.output.write_text(json.dumps(report, indent=2) + "\n")
+    print(table(rows, machine))
+    print(f"\nwritten to {args.output}")
+
+
+def row(work: Work, repeats: int, rate: float) -> dict[str, object]:
+    """Medians of one work in seconds, the engine's advantage, and its share of the machine."""
+    seconds: dict[str, list[float]] = {name: [] for name in work.functions}
+    for function in work.functions.values():
+        function()
+    for _ in range(repeats):
+        for name, function in work.functions.items():
+            start = time.perf_counter()
+            function()
+            seconds[name].append((time.perf_counter() - start) / work.share[name])
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    return {
+        "work": work.name,
+        "architecture": work.architecture,
+        "seconds": medians,
+        "peak_memory_mb": peak_memory_mb(),
+        "spread": {name: max(times) / min(times) for name, times in seconds.items()},
+        "ratio": {
+            name: median / medians["engine"] for name, median in medians.items() if name != "engine"
+        },
+        "fraction_of_limit": work.operations / medians["engine"] / rate,
+    }
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held so far, images and libraries included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+
+
+def table(rows: list[dict], machine: dict[str, object]) -> str:
+    """The report as Markdown."""
+    lines = [
+        f"{machine['processor']}, {machine['threads']} thread(s), torch {machine['torch']}, "
+        f"matrix products at {machine['matrix_product_gflops']:.0f} GFLOP/s",
+        "",
+        "| work | network | engine | times faster than | of the limit | peak memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    for entry in rows:
+        ratios = ", ".join(f"{name} {ratio:.1f}" for name, ratio in entry["ratio"].items())
+        lines.append(
+            f"| {entry['work']} | {entry['architecture']} | {entry['seconds']['engine']:.3g} s "
+            f"| {ratios} | {entry['fraction_of_limit']:.0%} | {entry['peak_memory_mb']:.0f} MB |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

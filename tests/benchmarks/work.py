@@ -1,0 +1,224 @@
+"""The three kinds of work that the paper's computations consist of, done twice.
+
+Once by the engine, once the way a notebook does it: one network at a time, ordinary PyTorch
+modules, a backward pass at every evaluation of a line search, a Python loop over the points of a
+path.
+Both get the same images and the same networks. The notebook's way is given chunks of images that
+suit a CPU's caches, which makes it faster than whole batches.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from reference.dataloader_training import PictureDataset, loss_over_loader
+from reference.lbfgs import run_lbfgs
+from reference.networks import build_network, flat_gradient, load_vector, mean_loss
+from reference.paths import point_on_path, wave
+from topography.architectures import get_architecture
+from topography.architectures.base import Architecture, DenseInputArchitecture
+from topography.objective import Objective
+from topography.optimizers import get_optimizer
+from topography.optimizers.sgd import minibatch_order
+from topography.paths import path_losses_and_gradients
+from topography.training import initial_params
+
+ALL_IMAGES = 60_000  # results are scaled to the whole of MNIST's training images
+POINTS, TERMS = 51, 10
+ITERATIONS = 3  # of L-BFGS, from the initial weights
+SEEDS = 4  # trained side by side by the engine; per seed counts
+BATCH_SIZE, LEARNING_RATE = 64, 0.1
+REFERENCE_CHUNK = 1000
+REFERENCE_POINTS = 3  # of the path that the loop visits; its time is proportional to their number
+
+# Floating-point operations of a forward pass of one image, matrix products only. A backward pass
+# takes twice as many.
+FORWARD_OPERATIONS = {
+    "fcp": 2 * 42_200,
+    "autoencoder": 2 * 52_224,
+    "lenet": 2 * (25 * 6 * 784 + 150 * 16 * 100 + 400 * 120 + 120 * 84 + 84 * 10),
+    "lstm": 2 * (28 * 4 * 48 * (28 + 48) + 48 * 10),
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One row of the table.
+
+    engine, others: functions to time; `share` of the whole work is what one call does, by name.
+    operations: floating-point operations of the whole work as the engine does it.
+    """
+
+    name: str
+    architecture: str
+    functions: dict[str, Callable[[], object]]
+    share: dict[str, float]
+    operations: float
+
+
+def all_work(name: str, images: Tensor, labels: Tensor) -> list[Work]:
+    """The three kinds of work with one architecture on images [N, D]."""
+    architecture = get_architecture(name)
+    objective = Objective(architecture, images, labels)
+    return [
+        path_step(architecture, objective),
+        lbfgs_iteration(architecture, objective),
+        sgd_epoch(architecture, objective),
+    ]
+
+
+def path_step(architecture: Architecture, objective: Objective) -> Work:
+    """Losses and gradients for one Adam step of one path of 51 points and 10 terms."""
+    start, end = initial_params(architecture, [0, 1])
+    coefficients = 0.01 * torch.randn(TERMS, len(start), generator=torch.Generator().manual_seed(0))
+    evaluate = chunked_loss_and_gradient(architecture.name, objective)
+
+    def engine() -> None:
+        path_losses_and_gradients(
+            objective, start[None], end[None], coefficients[None], POINTS, penalty=1e-4
+        )
+
+    def loop() -> None:
+        gradients = torch.zeros_like(coefficients)
+        for number in range(1, REFERENCE_POINTS + 1):
+            t = number / (POINTS - 1)
+            _, gradient = evaluate(point_on_path(t, start, end, coefficients))
+            for n in range(TERMS):
+                gradients[n] += wave(n + 1, t) * gradient
+
+    return Work(
+        "Adam step of a path",
+        architecture.name,
+        {"engine": engine, "loop": loop},
+        {
+            "engine": objective.count / ALL_IMAGES,
+            "loop": objective.count / ALL_IMAGES * REFERENCE_POINTS / POINTS,
+        },
+        ALL_IMAGES * _path_operations(architecture),
+    )
+
+
+def lbfgs_iteration(architecture: Architecture, objective: Objective) -> Work:
+    """An iteration of full-batch L-BFGS with its line search, per network."""
+    params = initial_params(architecture, list(range(SEEDS)))
+    evaluate = chunked_loss_and_gradient(architecture.name, objective)
+    optimizer = get_optimizer("lbfgs", iterations=ITERATIONS)
+
+    def engine() -> None:
+        moving = params
+        state, _ = optimizer.start(objective, moving)
+        for iteration in range(1, ITERATIONS + 1):
+            moving, state, _ = optimizer.run_epoch(
+                objective, moving, state, list(range(SEEDS)), iteration
+            )
+
+    evaluations = run_lbfgs(evaluate, params[0], ITERATIONS).evaluations
+
+    def notebook() -> None:
+        run_lbfgs(evaluate, params[0], ITERATIONS)
+
+    share = ITERATIONS * objective.count / ALL_IMAGES
+    return Work(
+        "iteration of L-BFGS",
+        architecture.name,
+        {"engine": engine, "loop": notebook},
+        {"engine": SEEDS * share, "loop": share},
+        ALL_IMAGES * _lbfgs_operations(architecture, sum(evaluations) / ITERATIONS),
+    )
+
+
+def sgd_epoch(architecture: Architecture, objective: Objective) -> Work:
+    """An epoch of minibatches of 64 and the train loss after it, per network."""
+    params = initial_params(architecture, list(range(SEEDS)))
+    optimizer = get_optimizer("sgd", learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE, epochs=1)
+
+    def engine() -> None:
+        optimizer.run_epoch(objective, params, {}, list(range(SEEDS)), 1)
+
+    def with_dataloader() -> None:
+        pixels = (objective.images * 255).round().to(torch.uint8).view(-1, 28, 28).numpy()
+        pictures = PictureDataset(pixels, np.asarray(objective.labels))
+        network = load_vector(build_network(architecture.name), params[0])
+        gradient_descent = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
+        for batch, labels in DataLoader(pictures, batch_size=BATCH_SIZE, shuffle=True):
+            _descend(network, gradient_descent, batch.flatten(1), labels)
+        loss_over_loader(network, DataLoader(pictures, batch_size=REFERENCE_CHUNK))
+
+    def with_indexing() -> None:
+        network = load_vector(build_network(architecture.name), params[0])
+        gradient_descent = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
+        for rows in minibatch_order([0], 1, objective.count)[0].split(BATCH_SIZE):
+            _descend(network, gradient_descent, objective.images[rows], objective.labels[rows])
+        with torch.no_grad():
+            for first in range(0, objective.count, REFERENCE_CHUNK):
+                part = slice(first, first + REFERENCE_CHUNK)
+                mean_loss(network, objective.images[part], objective.labels[part])
+
+    share = objective.count / ALL_IMAGES
+    return Work(
+        "epoch of SGD",
+        architecture.name,
+        {"engine": engine, "DataLoader": with_dataloader, "indexing": with_indexing},
+        {"engine": SEEDS * share, "DataLoader": share, "indexing": share},
+        ALL_IMAGES * 4.0 * FORWARD_OPERATIONS[architecture.name],
+    )
+
+
+def chunked_loss_and_gradient(
+    name: str, objective: Objective
+) -> Callable[[Tensor], tuple[float, Tensor]]:
+    """Mean loss and gradient [P] of one vector [P] by autograd of an ordinary module."""
+    network = build_network(name)
+    chunks = list(
+        zip(
+            objective.images.split(REFERENCE_CHUNK),
+            objective.labels.split(REFERENCE_CHUNK),
+            strict=True,
+        )
+    )
+
+    def evaluate(vector: Tensor) -> tuple[float, Tensor]:
+        load_vector(network, vector)
+        network.zero_grad(set_to_none=True)
+        total = 0.0
+        for images, labels in chunks:
+            loss = mean_loss(network, images, labels) * (len(images) / objective.count)
+            loss.backward()
+            total += loss.item()
+        return total, flat_gradient(network)
+
+    return evaluate
+
+
+def _descend(
+    network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor
+) -> None:
+    optimizer.zero_grad()
+    mean_loss(network, images, labels).backward()
+    optimizer.step()
+
+
+def _path_operations(architecture: Architecture) -> float:
+    """Per image: the first layer for 12 vectors, mixing its output, the rest for every point."""
+    forward = FORWARD_OPERATIONS[architecture.name]
+    if not isinstance(architecture, DenseInputArchitecture):
+        return 3.0 * POINTS * forward
+    vectors = TERMS + 2
+    first_layer = 2.0 * architecture.input_size
+    mixing = 2.0 * POINTS * vectors * architecture.features
+    return 2 * vectors * first_layer + 2 * mixing + 3 * POINTS * (forward - first_layer)
+
+
+def _lbfgs_operations(architecture: Architecture, evaluations: float) -> float:
+    """Per image: the losses of the line search, and a gradient."""
+    forward = FORWARD_OPERATIONS[architecture.name]
+    if not isinstance(architecture, DenseInputArchitecture):
+        return (evaluations + 3.0) * forward
+    first_layer = 2.0 * architecture.input_size
+    rest = forward - first_layer
+    # The first layer for the weights, the direction and the new weights, and backwards.
+    return 4.0 * first_layer + (evaluations + 3.0) * rest
