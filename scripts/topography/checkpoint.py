@@ -58,6 +58,7 @@ class Checkpoint:
                 file=sys.stderr,
             )
             return None
+        print(f"going on from {self.path}", file=sys.stderr, flush=True)
         return tensors, notes
 
     def offer(self, state: Callable[[], tuple[dict[str, np.ndarray], dict[str, str]]]) -> None:

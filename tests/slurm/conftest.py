@@ -1,0 +1,37 @@
+"""A Slurm cluster, and clones of the repository whose profile is edited for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clones import Workflow, copy_repository
+from slurm_cluster import Cluster, running_cluster, why_not
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster; the tests are skipped where none can be started."""
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with running_cluster(tmp_path_factory.mktemp("slurm")) as started:
+        yield started
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Workflow:
+    """A clone after the edit that a user makes: the partitions of the cluster, in the profile.
+
+    The rules ask for a GPU with device=cuda only. Here the GPUs are fake and networks compute on
+    the CPU, so the profile asks for them.
+    """
+    workflow = copy_repository(tmp_path / "clone")
+    profile = workflow.folder / "profiles/slurm/config.yaml"
+    text = profile.read_text()
+    for partition, times, gpu in (("cpu", 1, ""), ("gpu", 2, "\n    gpu: 1")):
+        line = f"""slurm_partition: "'{partition}'\""""
+        assert text.count(f"# {line}\n") == times, f"# {line}: not {times} times in the profile"
+        text = text.replace(f"# {line}", line + gpu)
+    profile.write_text(text)
+    return workflow
