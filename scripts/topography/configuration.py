@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import yaml
 
 from topography.errors import TopographyError
 from topography.naming import CHECKPOINTS
@@ -59,6 +60,37 @@ def merge(base: Settings, changes: Settings) -> dict[str, Any]:
         else:
             merged[key] = deepcopy(value)
     return merged
+
+
+def read(folder: Path, changes: Settings) -> dict[str, Any]:
+    """The checked configuration in a folder, put together as the workflow does it.
+
+    changes: as files and values of the command line or a profile make them; they may name a scale.
+
+    Raises:
+        ConfigurationError: there is no such scale, or the configuration cannot be used.
+    """
+    own = load(folder / "config.yaml")
+    sources = [("the command line, a file or a profile", changes), ("config.yaml", own)]
+    scale = changes.get("scale", own["scale"])
+    if scale != "laptop":
+        sources.insert(1, (f"config/{scale}.yaml", load(folder / "config" / f"{scale}.yaml")))
+    config: dict[str, Any] = {}
+    for _, content in reversed(sources):
+        config = merge(config, content)
+    schema = load(folder / "config" / "schema.yaml")
+    check(config, schema, sources, folder / "scripts" / "topography")
+    return config
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The keys of one YAML file. Raises ConfigurationError where it cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(
+            f"Cannot read {path}: {error}. Correct the file, or the name that leads to it."
+        ) from error
 
 
 def for_architecture(config: Settings, architecture: str) -> dict[str, Any]:
