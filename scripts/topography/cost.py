@@ -1,0 +1,219 @@
+"""What a configuration costs: evaluations of networks, time, memory and disk, before it runs.
+
+Counts of evaluations follow from the configuration alone, as the optimizers and the path finder do
+them. Times are these counts times the rates that `topography.probe` measures on a device. Only the
+costly rules are counted, training and path finding; every other job takes seconds.
+
+Everything is proportional to seeds, pairs and images, but for memory: it depends on what shares a
+job, never on how many jobs there are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from topography.architectures import get_architecture
+from topography.architectures.base import PIXELS, Architecture, DenseInputArchitecture
+from topography.configuration import (
+    architecture_settings,
+    for_architecture,
+    pair_batches,
+    seed_batches,
+)
+from topography.objective import CPU_ACTIVATIONS, CPU_CHUNK_RANGE, GPU_ACTIVATIONS
+from topography.optimizers import get_optimizer
+from topography.optimizers.lbfgs import LBFGS
+from topography.optimizers.sgd import SGD
+
+Settings = Mapping[str, Any]
+# Seconds per unit of every kind of work of one architecture.
+Rates = Mapping[str, float]
+
+TRAIN, PATHS = "train_networks", "find_paths"
+
+# Kinds of work, and what one unit of each is.
+LOSS = "loss"  # one network, one image
+GRADIENT = "gradient"  # one network, one image, all images at once
+SGD_STEP = "sgd step"  # one network, one image of a minibatch, the update included
+LINE_LOSS = "line loss"  # one trial step, one image, with its share of the line's projections
+DIRECTION = "direction"  # one network: the two-loop recursion and the histories
+PATH_GRADIENT = "path gradient"  # one point, one image, with its share of the Adam step
+PATH_LOSS = "path loss"  # one point, one image
+
+FLOAT, DOUBLE = 4, 8  # bytes
+LABEL_AND_PIXELS = 1 + PIXELS  # bytes of an image in a dataset's file
+DATASET_IMAGES = 70_000  # of MNIST and Fashion-MNIST; the others have fewer
+HISTORY_ROW = 40  # bytes of a line of a loss curve, about
+
+# Pairs of paths searched side by side in a job, by kind of device, as scripts/find_paths.py has it.
+PAIRS_AT_A_TIME = {"cpu": 4, "cuda": 50}
+
+# How many tensors the size of a training's weights, or of a path's vectors, live at a time, beside
+# those that are counted one by one.
+TRAINING_VECTORS = 12
+PATH_VECTORS = 10
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All jobs of one rule for one architecture, and one optimizer or landscape.
+
+    part: the optimizer of a training, the landscape of path finding. work: units by kind, of all
+    jobs together. results, checkpoints: bytes on disk, of all jobs; checkpoints are gone at the
+    end. memory: bytes that the largest job needs beside the interpreter and its libraries.
+    """
+
+    rule: str
+    architecture: str
+    part: str
+    jobs: int
+    work: Mapping[str, int]
+    results: int
+    checkpoints: int
+    memory: int
+
+    def seconds(self, rates: Rates, startup: float) -> float:
+        """Seconds of all jobs together, on one core or one GPU; startup: of every job."""
+        return self.jobs * startup + sum(units * rates[kind] for kind, units in self.work.items())
+
+
+def stages(config: Settings, device: str) -> list[Stage]:
+    """The stages of a complete and checked configuration on a "cpu" or "cuda" device."""
+    found = []
+    for name in config["architectures"]:
+        settings = for_architecture(config, name)
+        architecture = get_architecture(name, **architecture_settings(config, name))
+        seeds = [batch.last - batch.first + 1 for batch in seed_batches(config, name)]
+        pairs = [batch.last - batch.first + 1 for batch in pair_batches(config, name)]
+        for optimizer in settings["optimizers"]:
+            found.append(_training(name, architecture, settings, optimizer, seeds, device))
+        for landscape, sets in settings["paths"]["landscapes"].items():
+            if sets:
+                found.append(
+                    _path_finding(name, architecture, settings, landscape, len(sets), pairs, device)
+                )
+    return found
+
+
+def training_work(settings: Settings, optimizer: str, seeds: int) -> dict[str, int]:
+    """Units of work of training `seeds` networks; settings: of the architecture."""
+    train, test = settings["images"]["train"], settings["images"]["test"]
+    method = get_optimizer(optimizer, **settings["optimizers"][optimizer])
+    epochs = method.epochs
+    test_losses = (epochs + 1) * test  # before the first epoch and after each
+    if isinstance(method, SGD):
+        return {
+            SGD_STEP: seeds * epochs * train,
+            LOSS: seeds * ((epochs + 1) * train + test_losses),
+        }
+    if isinstance(method, LBFGS):
+        return {
+            DIRECTION: seeds * epochs,
+            # The most there can be: searches end early where losses differ little.
+            LINE_LOSS: seeds * epochs * method.line_search_budget * train,
+            GRADIENT: seeds * (epochs + 1) * train,
+            LOSS: seeds * test_losses,
+        }
+    return {
+        epoch_of(optimizer): seeds * epochs * train,
+        LOSS: seeds * (train + test_losses),
+    }
+
+
+def epoch_of(optimizer: str) -> str:
+    """Kind of work of an optimizer that is not taken apart: its epoch, per network and image."""
+    return f"{optimizer} epoch"
+
+
+def path_work(settings: Settings, landscape: str, pairs: int) -> dict[str, int]:
+    """Units of work of finding and measuring `pairs` paths; settings: of the architecture."""
+    images, paths = settings["images"][landscape], settings["paths"]
+    points, fine_points = paths["points"], paths["fine_points"]
+    measured = fine_points + points  # the path on the fine grid, the straight line on the other
+    if (fine_points - 1) % (points - 1):
+        measured += points  # the fine grid does not hold the points of the other
+    return {
+        PATH_GRADIENT: pairs * paths["steps"] * points * (paths["images_per_step"] or images),
+        PATH_LOSS: pairs * measured * images,
+    }
+
+
+def _training(
+    name: str,
+    architecture: Architecture,
+    settings: Settings,
+    optimizer: str,
+    seeds: list[int],
+    device: str,
+) -> Stage:
+    vector = FLOAT * architecture.parameter_count
+    method = get_optimizer(optimizer, **settings["optimizers"][optimizer])
+    largest, total = max(seeds), sum(seeds)
+    histories = 2 * method.history_size if isinstance(method, LBFGS) else 0  # steps and changes
+    projections = 0
+    if isinstance(method, LBFGS) and isinstance(architecture, DenseInputArchitecture):
+        # Point and direction, kept for the whole line search.
+        projections = 2 * architecture.features * settings["images"]["train"] * FLOAT
+    kept = 2 * settings["selection"]["keep"]  # of both minima
+    return Stage(
+        rule=TRAIN,
+        architecture=name,
+        part=optimizer,
+        jobs=len(seeds),
+        work=training_work(settings, optimizer, total),
+        results=(2 * total + kept) * vector + total * (method.epochs + 1) * HISTORY_ROW,
+        checkpoints=total * (4 + histories) * vector,
+        memory=_images_memory(settings, device)
+        + largest * ((2 * histories + TRAINING_VECTORS) * vector + projections)
+        + _activations_memory(architecture, 1, device),
+    )
+
+
+def _path_finding(
+    name: str,
+    architecture: Architecture,
+    settings: Settings,
+    landscape: str,
+    sets: int,
+    pairs: list[int],
+    device: str,
+) -> Stage:
+    vector, paths = FLOAT * architecture.parameter_count, settings["paths"]
+    numbers = 2 * paths["points"] + paths["fine_points"] + paths["steps"] + 4  # losses, lengths
+    pair = paths["terms"] * vector + numbers * DOUBLE
+    side_by_side = min(max(pairs), PAIRS_AT_A_TIME[device])
+    vectors = (paths["terms"] + 2) * PATH_VECTORS
+    if not isinstance(architecture, DenseInputArchitecture):
+        vectors += paths["fine_points"]  # all points of the paths as networks
+    return Stage(
+        rule=PATHS,
+        architecture=name,
+        part=landscape,
+        jobs=sets * len(pairs),
+        work=path_work(settings, landscape, sets * sum(pairs)),
+        results=sets * sum(pairs) * pair,
+        checkpoints=sets * sum(pairs) * pair,
+        memory=_images_memory(settings, device)
+        + side_by_side * vectors * vector
+        # What is done, the next batch appended to it, and all of it on its way to the disk.
+        + (3 * max(pairs) * pair if device == "cpu" else 0)
+        + _activations_memory(architecture, paths["points"], device),
+    )
+
+
+def _images_memory(settings: Settings, device: str) -> int:
+    """Bytes of the images as numbers and, in main memory, of the dataset while it is checked."""
+    images = settings["images"]["train"] + settings["images"]["test"]
+    dataset = DATASET_IMAGES * LABEL_AND_PIXELS
+    return images * PIXELS * FLOAT + (2 * dataset if device == "cpu" else 0)
+
+
+def _activations_memory(architecture: Architecture, points: int, device: str) -> int:
+    """Bytes of a chunk of work (see `topography.objective`), with a copy for gradients."""
+    if device != "cpu":
+        return 2 * GPU_ACTIVATIONS * FLOAT
+    floats = architecture.activation_floats * points
+    if architecture.blocks_on_cpu:
+        return 2 * CPU_ACTIVATIONS * FLOAT
+    smallest, largest = CPU_CHUNK_RANGE
+    return 2 * min(max(CPU_ACTIVATIONS, smallest * floats), largest * floats) * FLOAT

@@ -1,0 +1,240 @@
+"""Counts against real runs of counted networks, then time, memory and disk from the counts."""
+
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import Tensor
+
+import find_paths
+from reference.data import REPOSITORY
+from topography import configuration, cost, probe
+from topography.architectures.base import Architecture, Parameter
+from topography.objective import Objective
+from topography.optimizers import get_optimizer
+from topography.optimizers.base import Optimizer
+from topography.path_job import PathSettings, find_and_measure
+from topography.training import train
+
+TRAIN, TEST, SEEDS, PAIRS = 23, 7, 3, 2
+SGD = {"learning_rate": 0.1, "batch_size": 5, "epochs": 4}
+LBFGS = {"iterations": 4, "line_search_budget": 6}
+PATHS = {
+    "terms": 2,
+    "points": 5,
+    "fine_points": 9,
+    "penalty": 1e-4,
+    "steps": 3,
+    "learning_rate": 1e-3,
+    "keep": "lowest",
+    "images_per_step": 11,
+    "images_seed": 0,
+}
+SETTINGS = {
+    "images": {"train": TRAIN, "test": TEST},
+    "optimizers": {"sgd": SGD, "lbfgs": LBFGS},
+    "paths": PATHS,
+}
+
+
+@dataclass
+class Counted(Architecture):
+    """Squared distance of 3 parameters from each image, counting networks times images."""
+
+    losses: int = 0
+    gradients: int = 0
+    name: str = "counted"
+    parameters: tuple = field(default=(Parameter("weight", (3,), 3),))
+    activation_floats: int = 3
+
+    def _differences(self, params: Tensor, images: Tensor) -> Tensor:
+        return params.unsqueeze(1) - images[..., :3]
+
+    def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        self.losses += len(params) * images.shape[-2]
+        return self._differences(params, images).square().sum((1, 2)).double()
+
+    def loss_sums_and_gradients(
+        self, params: Tensor, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        self.gradients += len(params) * images.shape[-2]
+        differences = self._differences(params, images)
+        return differences.square().sum((1, 2)).double(), 2.0 * differences.sum(1)
+
+
+def objective(architecture: Architecture, count: int) -> Objective:
+    pixels = torch.rand(count, 784, generator=torch.Generator().manual_seed(count))
+    return Objective(architecture, pixels, torch.zeros(count, dtype=torch.int64))
+
+
+def trained(optimizer: str) -> Counted:
+    """The architecture after a training of it."""
+    counted = Counted()
+    train(
+        objective(counted, TRAIN),
+        objective(counted, TEST),
+        get_optimizer(optimizer, **SETTINGS["optimizers"][optimizer]),
+        list(range(SEEDS)),
+        torch.ones(SEEDS, 3),
+    )
+    return counted
+
+
+def test_sgd_is_counted_as_it_runs() -> None:
+    counted, work = trained("sgd"), cost.training_work(SETTINGS, "sgd", SEEDS)
+    assert counted.gradients == work[cost.SGD_STEP] == SEEDS * 4 * TRAIN
+    assert counted.losses == work[cost.LOSS] == SEEDS * 5 * (TRAIN + TEST)
+    assert set(work) == {cost.SGD_STEP, cost.LOSS}
+
+
+def test_lbfgs_is_counted_as_it_runs_with_full_line_searches() -> None:
+    counted, work = trained("lbfgs"), cost.training_work(SETTINGS, "lbfgs", SEEDS)
+    assert counted.gradients == work[cost.GRADIENT] == SEEDS * 5 * TRAIN
+    assert work[cost.LOSS] == SEEDS * 5 * TEST
+    assert work[cost.LINE_LOSS] == SEEDS * 4 * 6 * TRAIN
+    one_trial = work[cost.LINE_LOSS] // 6
+    assert one_trial <= counted.losses - work[cost.LOSS] <= work[cost.LINE_LOSS]
+    assert work[cost.DIRECTION] == SEEDS * 4
+
+
+@pytest.mark.parametrize("fine_points", [9, 8], ids=["nested", "not nested"])
+@pytest.mark.parametrize("images_per_step", [11, None])
+def test_paths_are_counted_as_they_are_found(fine_points: int, images_per_step: int | None) -> None:
+    paths = {**PATHS, "fine_points": fine_points, "images_per_step": images_per_step}
+    counted = Counted()
+    find_and_measure(
+        objective(counted, TRAIN),
+        torch.eye(3),
+        torch.tensor([[0, 1], [1, 2]]),
+        PathSettings.from_json(paths),
+        pairs_per_batch=1,
+    )
+    work = cost.path_work({**SETTINGS, "paths": paths}, "train", PAIRS)
+    assert counted.gradients == work[cost.PATH_GRADIENT] == PAIRS * 3 * 5 * (images_per_step or 23)
+    assert counted.losses == work[cost.PATH_LOSS]
+
+
+def scale(name: str, changes: dict | None = None) -> dict:
+    return configuration.read(REPOSITORY, {"scale": name, **(changes or {})})
+
+
+def total(config: dict, kind: str) -> int:
+    return sum(stage.work.get(kind, 0) for stage in cost.stages(config, "cpu"))
+
+
+KINDS = [
+    cost.LOSS,
+    cost.GRADIENT,
+    cost.SGD_STEP,
+    cost.LINE_LOSS,
+    cost.PATH_GRADIENT,
+    cost.PATH_LOSS,
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubled"),
+    [
+        ({"training": {"seeds": 150}}, set(KINDS[:4])),
+        ({"pairs": {"count": 600}}, set(KINDS[4:])),
+        ({"images": {"train": 30000, "test": 5000}}, set(KINDS)),
+    ],
+    ids=["seeds", "pairs", "images"],
+)
+def test_work_is_proportional(changes: dict, doubled: set[str]) -> None:
+    before, after = scale("paper"), scale("paper", changes)
+    if "images" in changes:
+        before, after = after, before
+    for kind in KINDS:
+        assert total(after, kind) == total(before, kind) * (2 if kind in doubled else 1)
+
+
+def test_memory_depends_on_what_shares_a_job_alone() -> None:
+    def memories(changes: dict) -> list[int]:
+        return [stage.memory for stage in cost.stages(scale("paper", changes), "cpu")]
+
+    assert memories({"training": {"seeds": 150}, "pairs": {"count": 1100}}) == memories({})
+    assert max(memories({})) < 3e9
+    together = memories({"training": {"seeds_per_job": 75}})
+    assert all(more >= less for more, less in zip(together, memories({}), strict=True))
+    assert together != memories({})
+
+
+def test_the_jobs_of_the_paper() -> None:
+    jobs = {cost.TRAIN: 0, cost.PATHS: 0}
+    for stage in cost.stages(scale("paper"), "cpu"):
+        jobs[stage.rule] += stage.jobs
+    assert jobs == {cost.TRAIN: 24, cost.PATHS: 144}  # as config/paper.yaml says
+
+
+def test_as_many_pairs_at_a_time_as_the_script_takes() -> None:
+    assert cost.PAIRS_AT_A_TIME == {
+        "cpu": find_paths.CPU_PAIRS_PER_BATCH,
+        "cuda": find_paths.GPU_PAIRS_PER_BATCH,
+    }
+
+
+def test_seconds_are_units_times_rates() -> None:
+    stage = cost.Stage("train_networks", "fcp", "sgd", 3, {"a": 10, "b": 4}, 0, 0, 0)
+    assert stage.seconds({"a": 0.5, "b": 2.0, "c": 9.0}, startup=1.0) == 3 * 1.0 + 5.0 + 8.0
+
+
+def test_the_size_of_weights_on_disk() -> None:
+    """300 paths of 10 coefficients, 6 sets of them, 42,200 parameters of 4 bytes."""
+    stages = cost.stages(scale("paper"), "cpu")
+    paths = [stage for stage in stages if (stage.rule, stage.architecture) == (cost.PATHS, "fcp")]
+    assert sum(stage.results for stage in paths) == pytest.approx(
+        6 * 300 * 10 * 42_200 * 4, rel=0.01
+    )
+
+
+# The probe ----------------------------------------------------------------------------------------
+
+
+def test_the_shortest_call_after_a_warm_up_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    lasting, now = iter([9.0, 4.0, 2.0, 3.0]), 0.0
+
+    def call() -> None:
+        nonlocal now
+        now += next(lasting)
+
+    monkeypatch.setattr(probe, "clock", lambda device: now)
+    assert probe.seconds_per_unit(call, 10, torch.device("cpu"), 19.5) == 2.0 / 10
+
+
+def test_a_measurement_does_the_units_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counted()
+    monkeypatch.setattr(probe, "get_architecture", lambda name, **settings: counted)
+    calls = probe.calls_of(scale("smoke"), "fcp", torch.device("cpu"))
+    assert set(calls) == {*KINDS, cost.DIRECTION}
+    for kind, (call, units) in calls.items():
+        counted.losses = counted.gradients = 0
+        call()
+        assert counted.losses + counted.gradients == (0 if kind == cost.DIRECTION else units)
+
+
+def test_every_kind_of_work_has_a_rate() -> None:
+    config = scale("smoke")
+    config["architectures"] = {"fcp": config["architectures"]["fcp"]}
+    rates = probe.measure_rates(config, torch.device("cpu"), seconds=0.0)["fcp"]
+    assert all(0.0 < rate < 1.0 for rate in rates.values())
+    for stage in cost.stages(config, "cpu"):
+        assert stage.seconds(rates, startup=2.0) > 2.0 * stage.jobs
+
+
+def test_an_optimizer_of_ones_own_is_measured_by_its_epochs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Own(Optimizer):
+        epochs = 4
+
+        def start(self, objective, params):
+            return {}, objective.losses(params)
+
+        def run_epoch(self, objective, params, state, seeds, epoch):
+            return params, state, objective.losses(params)
+
+    monkeypatch.setattr(cost, "get_optimizer", lambda name, **settings: Own())
+    settings = {**SETTINGS, "optimizers": {"own": {}}}
+    work = cost.training_work(settings, "own", SEEDS)
+    assert work == {"own epoch": SEEDS * 4 * TRAIN, cost.LOSS: SEEDS * (TRAIN + 5 * TEST)}
