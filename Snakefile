@@ -4,6 +4,7 @@
 #   snakemake --cores 8                            all figures and tables, at the scale in config.yaml
 #   snakemake --cores 8 results/fig4.pdf           one figure and what it needs
 #   snakemake --cores 2 --config scale=smoke       everything in miniature, within minutes
+#   snakemake --cores 2 estimate                   what the scale will cost on this machine
 #   snakemake --profile slurm                      the whole paper on a cluster (profiles/slurm)
 
 from snakemake.utils import min_version
@@ -22,6 +23,7 @@ include: "rules/paths.smk"
 include: "rules/analysis.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
+include: "rules/estimate.smk"
 
 
 # A GPU is counted per machine: profiles/default lets one job at a time use it, while a cluster hands
@@ -32,8 +34,15 @@ resource_scopes:
 
 localrules:
     all,
+    data,
     figures,
     tables,
+
+
+# All that needs the internet, apart from the environments of --sdm conda.
+rule data:
+    input:
+        DATA,
 
 
 rule figures:
