@@ -1,0 +1,151 @@
+"""The estimate and the doctor, as commands and as a target."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import estimate
+from clones import SMOKE, Workflow
+from topography import configuration, cost
+from topography.errors import TopographyError
+
+COLUMNS = ["rule", "architecture", "part", "jobs", "minutes_per_job", "core_hours"]
+SIZES = ["MB_per_job", "MB_on_disk"]
+
+
+def command(workflow: Workflow, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, f"scripts/{script}.py", *arguments],
+        cwd=workflow.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def table(text: str) -> pd.DataFrame:
+    """The rows between the title and the totals."""
+    rows = [line.split() for line in text.splitlines()]
+    first = next(number for number, row in enumerate(rows) if row[:1] == ["rule"])
+    width = len(rows[first])
+    body = [row for row in rows[first + 1 :] if row[0] in (cost.TRAIN, cost.PATHS)]
+    assert all(len(row) == width for row in body)
+    return pd.DataFrame(body, columns=rows[first])
+
+
+def test_the_target_gets_the_configuration_that_the_command_puts_together(
+    fresh: Workflow, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("training: {seeds: 5}\narchitectures: {lenet: {override: {pairs: {count: 2}}}}")
+    dry_run = fresh.run("-n", "estimate", *SMOKE, "--configfile", str(file)).stdout
+    line = re.search(r"python scripts/estimate.py .*", dry_run)[0]
+    words = shlex.split(line)
+    given = json.loads(words[words.index("--settings") + 1])
+    changes = configuration.merge(configuration.load(file), {"scale": "smoke"})
+    assert given == configuration.read(fresh.folder, changes)
+    assert given["training"]["seeds"] == 5
+
+
+def test_the_estimate_of_a_scale(fresh: Workflow) -> None:
+    done = command(fresh, "estimate", "--scale", "smoke", "--probe-seconds", "0")
+    assert done.returncode == 0, done.stderr
+    rows = table(done.stdout)
+    assert list(rows) == [*COLUMNS, *SIZES]
+    assert len(rows) == 4 * (2 + 2)  # architectures; optimizers and landscapes
+    assert rows["jobs"].astype(int).sum() == 8 + 24  # as the dry run has it
+    assert (rows["core_hours"].astype(float) > 0).all()
+    assert "32 jobs" in done.stdout
+    assert "Not counted" in done.stdout
+
+
+def smoke_stages(workflow: Workflow) -> list[cost.Stage]:
+    return cost.stages(configuration.read(workflow.folder, {"scale": "smoke"}), "cpu")
+
+
+def test_without_benchmark_files_there_is_nothing_to_compare_with(fresh: Workflow) -> None:
+    stages = smoke_stages(fresh)
+    with pytest.raises(TopographyError, match="no benchmark files"):
+        estimate.comparison(stages, [1.0] * len(stages), 0, fresh.folder / "results")
+
+
+@pytest.mark.xdist_group("finished")
+def test_predictions_stand_beside_the_benchmarks_of_a_run(finished: Workflow) -> None:
+    stages = smoke_stages(finished)
+    benchmarks = finished.folder / "results/smoke/benchmarks"
+    rows = estimate.comparison(stages, [8.0] * len(stages), 0, benchmarks)
+    assert len(rows) == len(stages)
+    assert list(rows["jobs"]) == [f"{stage.jobs} of {stage.jobs}" for stage in stages]
+    assert (rows["predicted_s"] == 8.0).all()
+    first = pd.read_csv(benchmarks / "train_networks/fcp/sgd/seeds_0-3.tsv", sep="\t")
+    assert rows.loc[0, "measured_s"] == pytest.approx(first["s"][0], abs=0.1)
+
+
+def test_a_part_of_a_run_is_compared_with_that_part_of_the_prediction(tmp_path: Path) -> None:
+    stage = cost.Stage(cost.PATHS, "fcp", "train", 4, {}, 0, 0, 0)
+    for name, seconds in (("a", 10.0), ("b", 20.0)):
+        file = tmp_path / f"find_paths/train/fcp/{name}/pairs_0-5.tsv"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"s\tmax_rss\tcpu_time\n{seconds}\t100.0\t9.0\n")
+    (row,) = estimate.comparison([stage], [30.0], 0, tmp_path).to_dict("records")
+    assert (row["jobs"], row["predicted_s"], row["measured_s"]) == ("2 of 4", 15.0, 30.0)
+    assert (row["measured_cpu_s"], row["ratio"]) == (18.0, 0.5)
+
+
+@pytest.mark.xdist_group("finished")
+def test_the_disk_a_run_takes(finished: Workflow) -> None:
+    folder = finished.folder / "results/smoke"
+    stages = smoke_stages(finished)
+    folders = {cost.TRAIN: ["training", "sets"], cost.PATHS: ["paths"]}
+    for rule, places in folders.items():
+        files = [file for place in places for file in (folder / place).rglob("*.*")]
+        predicted = sum(stage.results for stage in stages if stage.rule == rule)
+        assert predicted == pytest.approx(sum(file.stat().st_size for file in files), rel=0.05)
+
+
+def test_the_doctor_of_a_sound_clone(fresh: Workflow) -> None:
+    done = command(fresh, "doctor", "--config", "scale=smoke")
+    *lines, count = done.stdout.splitlines()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {line.split()[0] for line in lines} <= {"ok", "warning"}
+    subjects = [line[9:23].strip() for line in lines]
+    for subject in ("python", "torch", "profile", "lock", "configuration", "device", "data"):
+        assert subject in subjects
+    assert {"disk", "memory"} <= set(subjects)
+    assert count.startswith("0 errors")
+    assert "scale smoke, digits" in done.stdout
+
+
+def test_the_doctor_reads_the_profile_as_snakemake_does(
+    fresh: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("which", "sh", "bash"):  # what Snakemake needs; no Slurm, whatever is installed
+        (tmp_path / name).symlink_to(shutil.which(name))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    replaced = ["--config", "scale=smoke", "device=cpu"]
+    done = command(fresh, "doctor", "--profile", "slurm", *replaced)
+    assert done.returncode == 1
+    assert "profiles/slurm/config.yaml" in done.stdout
+    assert "scale smoke, digits, cpu" in done.stdout
+    assert "the profile asks for" in done.stdout
+    errors = [line for line in done.stdout.splitlines() if line.startswith("error")]
+    assert [line.split()[1] for line in errors] == ["slurm"]
+
+
+def test_the_doctor_outside_the_repository(fresh: Workflow, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, fresh.folder / "scripts/doctor.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "has no Snakefile" in done.stderr
