@@ -1,5 +1,6 @@
 """An edit reruns the stages that depend on it, and no other."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -158,3 +159,25 @@ def test_another_scale_is_copied_and_neither_is_computed_again(
     assert workflow.rules(*SMOKE) == {"publish_table"}
     workflow.run("--cores", "1", "results/table1.md", *SMOKE)
     assert "smoke" in published.read_text()
+
+
+CONDA = """\
+#!/bin/sh
+case "$1" in
+  info) echo '{"conda_prefix": "/opt/conda", "platform": "linux-64"}' ;;
+  config) echo '{"get": {"channel_priority": "strict"}}' ;;
+  --version) echo conda 25.3.0 ;;
+esac
+"""
+
+
+def test_the_environments_of_conda_rerun_nothing(
+    finished: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Answers what a dry run asks of conda; without --sdm conda nothing is asked.
+    conda = tmp_path / "conda"
+    conda.write_text(CONDA)
+    conda.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
+    with finished.edited("envs/torch.yaml", "torch ==", "torch >="):
+        assert finished.jobs("--sdm", "conda", *SMOKE) == []
