@@ -7,10 +7,11 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test test-slurm bench lint format clean
+.PHONY: help setup doctor demo test test-slurm bench lint format clean
 
 help:
 	@echo "make setup    install the versions of uv.lock into .venv"
+	@echo "make doctor   look for what could stop a run; PROFILE=slurm for that profile"
 	@echo "make demo     the whole pipeline in miniature: figures and tables in results/"
 	@echo "make test     all tests but those of Slurm"
 	@echo "make test-slurm  the cluster profile on a real Slurm: as root, on a machine made for tests"
@@ -32,6 +33,9 @@ $(UV):
 	@$(PYTHON) -m venv .tools || \
 	  { echo "error: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	.tools/bin/python -m pip install --quiet uv
+
+doctor: $(READY)
+	$(BIN)/python scripts/doctor.py $(if $(PROFILE),--profile $(PROFILE))
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --config scale=smoke
