@@ -1,9 +1,9 @@
 """Files of this project: tensors as safetensors, tables as CSV, each published by one rename.
 
-A reader sees either the former file or the complete new one, never a part. Tensors carry a checksum
-of names, shapes, values and metadata, so damage is an error instead of a number. A table is checked
-for its form only: a flipped digit in a CSV file cannot be noticed, nor can a cut that falls exactly
-between two rows.
+A reader sees either the former file or the complete new one, never a part. Damage is an error
+instead of a number: tensors carry a checksum of names, shapes, values and metadata; a table, which
+should open in any program, has its SHA-256 beside it in ``<name>.csv.sha256``, in the form of the
+command ``sha256sum``.
 Nothing is ever pickled: reading a file cannot run code.
 """
 
@@ -104,7 +104,7 @@ def write_table(path: AnyPath, table: "pandas.DataFrame") -> None:
     """Write a table as CSV: header, no index, floats with 9 significant digits, NaN as ``nan``.
 
     Nine digits bring back every float32 exactly; a float64 is rounded. Text may hold commas,
-    quotes and newlines.
+    quotes and newlines. The table's checksum goes beside it.
 
     Raises:
         StorageError: a column name is not unique text, a text cell is missing, a text column would
@@ -117,8 +117,17 @@ def write_table(path: AnyPath, table: "pandas.DataFrame") -> None:
         )
     columns = [_column_as_text(path, name, table[name].to_numpy()) for name in names]
     lines = [_row(names), *(_row(cells) for cells in zip(*columns, strict=True))]
-    with atomic_path(path) as temporary:
-        temporary.write_bytes("".join(lines).encode())
+    content = "".join(lines).encode()
+    # Both are on the disk before either gets its name: a full disk leaves the former pair alone.
+    with atomic_path(checksum_path(path)) as beside:
+        beside.write_text(f"{hashlib.sha256(content).hexdigest()}  {Path(path).name}\n")
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+
+
+def checksum_path(path: AnyPath) -> Path:
+    """Return where the checksum of a table lies."""
+    return Path(f"{os.fspath(path)}.sha256")
 
 
 def cannot_write(path: AnyPath, error: OSError) -> StorageError:
@@ -178,7 +187,8 @@ def read_table(path: AnyPath, columns: Iterable[str] = ()) -> "pandas.DataFrame"
         columns: names that must be among the columns.
 
     Raises:
-        StorageError: the file is missing, has no header, a cut or ragged row, or lacks a column.
+        StorageError: the file or its checksum is missing, they do not agree, or the table has no
+            header, a ragged row, or lacks a column.
     """
     import pandas  # here, so that scripts without tables start sooner
 
@@ -318,15 +328,19 @@ def _check_shapes(
 
 
 def _read_rows(path: AnyPath) -> list[list[str]]:
-    """Split a CSV file into rows of cells; a file that does not end in a newline was cut."""
+    """Compare a CSV file with its checksum and split it into rows of cells."""
     try:
-        with open(path, "rb") as file:
-            content = file.read().decode()
-        if not content.endswith("\n"):
-            raise StorageError(f"{path} is empty or was cut within a row. {HOW_TO_REMAKE}")
-        return list(csv.reader(io.StringIO(content, newline=""), strict=True))
+        content = Path(path).read_bytes()
+        recorded = checksum_path(path).read_text().split()[:1]
+        actual = hashlib.sha256(content).hexdigest()
+        if recorded != [actual]:
+            raise StorageError(
+                f"{path} is damaged or was changed: {checksum_path(path)} records the SHA-256 "
+                f"{' '.join(recorded) or 'of nothing'}, its content has {actual}. {HOW_TO_REMAKE}"
+            )
+        return list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
     except OSError as error:
-        raise _cannot_read(path, error) from error
+        raise _cannot_read(error.filename or path, error) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise StorageError(
             f"{path} is truncated, damaged or no CSV file ({error}). {HOW_TO_REMAKE}"
