@@ -19,7 +19,7 @@ rule weigh_solutions:
     params:
         code=code_id("weight_statistics.py"),
     shell:
-        "python scripts/weight_statistics.py --sets {input.sets:q}"
+        "exec python scripts/weight_statistics.py --sets {input.sets:q}"
         " --output {output.statistics:q} > {log:q} 2>&1"
 
 
@@ -36,7 +36,7 @@ rule measure_lengths:
     params:
         code=code_id("vector_lengths.py"),
     shell:
-        "python scripts/vector_lengths.py --sets {input.sets:q} --lengths {output.lengths:q}"
+        "exec python scripts/vector_lengths.py --sets {input.sets:q} --lengths {output.lengths:q}"
         " --centroids {output.centroids:q} > {log:q} 2>&1"
 
 
@@ -53,7 +53,7 @@ rule project_solutions:
         code=code_id("kernel_pca.py"),
         kernels=config["kernel_pca"]["kernels"],
     shell:
-        "python scripts/kernel_pca.py --sets {input.sets:q} --kernels {params.kernels:q}"
+        "exec python scripts/kernel_pca.py --sets {input.sets:q} --kernels {params.kernels:q}"
         " --output {output.projections:q} > {log:q} 2>&1"
 
 
@@ -68,5 +68,5 @@ rule find_paths_2d:
         code=code_id("landscape_2d.py"),
         settings=json.dumps(config["landscape_2d"], sort_keys=True),
     shell:
-        "python scripts/landscape_2d.py --settings {params.settings:q}"
+        "exec python scripts/landscape_2d.py --settings {params.settings:q}"
         " --output {output.landscape:q} > {log:q} 2>&1"

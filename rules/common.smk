@@ -9,7 +9,7 @@ from snakemake.common.configfile import load_configfile
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from topography import configuration, fingerprint
+from topography import configuration, fingerprint, orphans, run_lock
 from topography.errors import TopographyError
 from topography.naming import COMPARISONS
 
@@ -18,6 +18,8 @@ from topography.naming import COMPARISONS
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
 )
+# Jobs end with this process, which therefore starts them without a shell in between: `exec python`.
+os.environ[orphans.SNAKEMAKE_PID] = str(os.getpid())
 
 
 def scale_file():
@@ -63,6 +65,15 @@ if workflow.is_main_process:
     changed = workflow.config_settings.overwrite_config
     # On stderr, so that `snakemake --dag | dot` keeps working.
     print(configuration.summary(config, changed), file=sys.stderr, flush=True)
+
+
+# Not in dry runs, which have no start, nor on the nodes of a cluster.
+onstart:
+    if workflow.is_main_process:
+        try:
+            run_lock.hold(Path(".snakemake", "run.lock"))
+        except TopographyError as error:
+            raise WorkflowError(str(error)) from None
 
 
 # Paths in the rules: <results>/sets stands for results/smoke/sets, and so on.

@@ -20,6 +20,6 @@ rule prepare_dataset:
         code=code_id("prepare_dataset.py", "datasets.{dataset}"),
         raw_folder="results/data/raw/{dataset}",
     shell:
-        "python scripts/prepare_dataset.py --dataset {wildcards.dataset:q}"
+        "exec python scripts/prepare_dataset.py --dataset {wildcards.dataset:q}"
         " --source {resources.source:q} --raw-folder {params.raw_folder:q}"
         " --output {output.data:q} > {log:q} 2>&1"

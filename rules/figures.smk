@@ -49,7 +49,7 @@ rule plot_overview:
         stem=without_suffix,
         stamp=STAMP,
     shell:
-        "python scripts/plot_overview.py --data {input.data:q} --scale {params.stamp[scale]:q}"
+        "exec python scripts/plot_overview.py --data {input.data:q} --scale {params.stamp[scale]:q}"
         " --dataset {params.stamp[dataset]:q} --output-stem {params.stem:q} > {log:q} 2>&1"
 
 
@@ -77,7 +77,7 @@ rule plot_loss_curves:
         stem=without_suffix,
         stamp=STAMP,
     shell:
-        "python scripts/plot_loss_curves.py --histories {input.histories:q}"
+        "exec python scripts/plot_loss_curves.py --histories {input.histories:q}"
         " --selections {input.selections:q} --scale {params.stamp[scale]:q}"
         " --dataset {params.stamp[dataset]:q} --output-stem {params.stem:q} > {log:q} 2>&1"
 
@@ -103,7 +103,7 @@ rule plot_landscape_2d:
         stem=without_suffix,
         stamp=STAMP,
     shell:
-        "python scripts/plot_landscape_2d.py --landscape {input.landscape:q}"
+        "exec python scripts/plot_landscape_2d.py --landscape {input.landscape:q}"
         " --scale {params.stamp[scale]:q} --output-stem {params.stem:q} > {log:q} 2>&1"
 
 
@@ -130,7 +130,7 @@ rule plot_barriers:
         stem=without_suffix,
         stamp=STAMP,
     shell:
-        "python scripts/plot_barriers.py --barriers {input.barriers:q}"
+        "exec python scripts/plot_barriers.py --barriers {input.barriers:q}"
         " --scale {params.stamp[scale]:q} --dataset {params.stamp[dataset]:q}"
         " --output-stem {params.stem:q} > {log:q} 2>&1"
 
@@ -165,7 +165,7 @@ rule plot_lengths:
         stamp=STAMP,
         comparison=lambda wildcards: LENGTHS[wildcards.figure],
     shell:
-        "python scripts/plot_lengths.py --lengths {input.lengths:q}"
+        "exec python scripts/plot_lengths.py --lengths {input.lengths:q}"
         " --centroids {input.centroids:q} --comparison {params.comparison:q}"
         " --scale {params.stamp[scale]:q} --dataset {params.stamp[dataset]:q}"
         " --output-stem {params.stem:q} > {log:q} 2>&1"
@@ -197,6 +197,6 @@ rule plot_projections:
         stamp=STAMP,
         comparison=lambda wildcards: PROJECTIONS[wildcards.figure],
     shell:
-        "python scripts/plot_kernel_pca.py --projections {input.projections:q}"
+        "exec python scripts/plot_kernel_pca.py --projections {input.projections:q}"
         " --comparison {params.comparison:q} --scale {params.stamp[scale]:q}"
         " --dataset {params.stamp[dataset]:q} --output-stem {params.stem:q} > {log:q} 2>&1"

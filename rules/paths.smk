@@ -52,5 +52,5 @@ rule collect_barriers:
     params:
         code=code_id("collect_barriers.py"),
     shell:
-        "python scripts/collect_barriers.py --pairs {input.pairs:q} --paths {input.paths:q}"
+        "exec python scripts/collect_barriers.py --pairs {input.pairs:q} --paths {input.paths:q}"
         " --output {output.barriers:q} > {log:q} 2>&1"

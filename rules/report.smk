@@ -33,7 +33,7 @@ rule tabulate_losses:
         code=code_id("table_losses.py"),
         stamp=STAMP,
     shell:
-        "python scripts/table_losses.py --selections {input.selections:q}"
+        "exec python scripts/table_losses.py --selections {input.selections:q}"
         " --statistics {input.statistics:q} --scale {params.stamp[scale]:q}"
         " --dataset {params.stamp[dataset]:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q} > {log:q} 2>&1"
@@ -60,7 +60,7 @@ rule tabulate_weights:
         code=code_id("table_weights.py"),
         stamp=STAMP,
     shell:
-        "python scripts/table_weights.py --statistics {input.statistics:q}"
+        "exec python scripts/table_weights.py --statistics {input.statistics:q}"
         " --scale {params.stamp[scale]:q} --dataset {params.stamp[dataset]:q}"
         " --csv {output.csv:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 

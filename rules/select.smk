@@ -22,7 +22,7 @@ rule select_networks:
         code=code_id("select_runs.py"),
         keep=setting("selection", "keep"),
     shell:
-        "python scripts/select_runs.py --weights {input.weights:q} --runs {input.runs:q}"
+        "exec python scripts/select_runs.py --weights {input.weights:q} --runs {input.runs:q}"
         " --keep {params.keep} --selection {output.selection:q}"
         " --train-set {output.train_set:q} --test-set {output.test_set:q} > {log:q} 2>&1"
 
@@ -40,5 +40,5 @@ rule sample_pairs:
         code=code_id("sample_pairs.py"),
         seed=setting("pairs", "seed"),
     shell:
-        "python scripts/sample_pairs.py --set {input.networks:q} --seed {params.seed}"
+        "exec python scripts/sample_pairs.py --set {input.networks:q} --seed {params.seed}"
         " --output {output.pairs:q} > {log:q} 2>&1"

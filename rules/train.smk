@@ -1,6 +1,4 @@
 # Images -> trained networks: a batch of seeds of one architecture and optimizer per job.
-#
-# `exec` makes the script a direct child of Snakemake, so that it can notice when Snakemake is gone.
 
 
 rule train_networks:

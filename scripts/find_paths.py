@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from topography import command_line
+from topography import command_line, orphans
 
 CPU_PAIRS_PER_BATCH = 4
 GPU_PAIRS_PER_BATCH = 50
@@ -82,6 +82,7 @@ def main() -> None:
         "t": torch.linspace(0.0, 1.0, settings.points, dtype=torch.float64),
         "fine_t": torch.linspace(0.0, 1.0, settings.fine_points, dtype=torch.float64),
     }
+    orphans.refuse_orphan()
     write_tensors(
         args.output,
         {name: tensor.numpy() for name, tensor in {**grids, **measured}.items()},

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from topography import command_line
+from topography import command_line, orphans
 
 if TYPE_CHECKING:
     from topography.training import Training
@@ -71,6 +71,7 @@ def main() -> None:
     )
     for seed, reason in training.failures.items():
         print(f"{label}: seed {seed} failed, {reason}", file=sys.stderr)
+    orphans.refuse_orphan()
     write_results(args, training)
     checkpoint.remove()
 

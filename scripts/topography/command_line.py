@@ -6,15 +6,18 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from topography import orphans
 from topography.errors import TopographyError
 
 
 def run(main: Callable[[], None]) -> None:
     """Call ``main``; an expected error becomes one line on stderr and exit status 1.
 
-    Any other exception keeps its traceback, because it is a defect somebody has to find.
+    Any other exception keeps its traceback, because it is a defect somebody has to find. A job of
+    Snakemake ends with it.
     """
     try:
+        orphans.end_with_snakemake()
         main()
     except TopographyError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)

@@ -1,0 +1,51 @@
+"""One run of the workflow at a time in a folder.
+
+Snakemake's own lock is a file that outlives a killed Snakemake, so that the next run is refused
+until somebody removes it by hand. The operating system's lock ends with the process that holds it,
+however that process ends.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import sys
+from pathlib import Path
+
+from topography.errors import TopographyError
+
+NOT_SUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+class AnotherRunError(TopographyError):
+    """Another run of the workflow is at work in the same folder."""
+
+
+def hold(path: Path) -> None:
+    """Lock `path` until this process ends, and write into it who holds it.
+
+    A file system without locks, as some clusters have, gets a warning instead.
+
+    Raises:
+        AnotherRunError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT)  # never closed: that would give up the lock
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in NOT_SUPPORTED:
+            print(
+                f"warning: {path} cannot be locked ({error.strerror}); "
+                "see to it that no second run is started in this folder",
+                file=sys.stderr,
+            )
+            return
+        holder = os.read(file, 200).decode(errors="replace") or "one that has just started"
+        raise AnotherRunError(
+            f"Another run is at work in this folder: {holder}. Wait until it ends, or stop it with "
+            "Ctrl-C in its terminal; how far it is stands in the logs of its jobs. To run "
+            "something else meanwhile, use another clone of the repository."
+        ) from None
+    os.ftruncate(file, 0)
+    os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
