@@ -11,6 +11,7 @@ import csv
 import errno
 import hashlib
 import io
+import json
 import os
 import re
 import secrets
@@ -82,6 +83,8 @@ def write_tensors(
 ) -> None:
     """Write named arrays and text metadata as one safetensors file with a checksum.
 
+    Equal contents make equal files, byte for byte.
+
     Raises:
         StorageError: an array is not boolean, integer or real; metadata is not text; the file
             cannot be written.
@@ -97,7 +100,8 @@ def write_tensors(
     checksum = _checksum(plain, notes)
     with atomic_path(path) as temporary:
         # Not safetensors' save_file: it makes files that only their owner can read.
-        temporary.write_bytes(save(plain, metadata={**notes, CHECKSUM_KEY: checksum}))
+        content = save(plain, metadata={**notes, CHECKSUM_KEY: checksum})
+        temporary.write_bytes(_with_sorted_header(content))
 
 
 def write_table(path: AnyPath, table: "pandas.DataFrame") -> None:
@@ -274,6 +278,20 @@ def _checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) ->
         digest.update(repr((name, tensor.dtype.str, tensors[name].shape)).encode())
         digest.update(tensor.reshape(-1).view(np.uint8))
     return digest.hexdigest()
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """Sort the header of a safetensors file, whose library puts metadata into a random order.
+
+    The format: 8 bytes with the length of the header, the header as JSON, the values; the header
+    is filled up with spaces so that the values begin at a multiple of 8.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(
+        json.loads(content[8:end]), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    ).encode()
+    padded = header + b" " * (-len(header) % 8)
+    return len(padded).to_bytes(8, "little") + padded + content[end:]
 
 
 def _read_verified(path: AnyPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -63,6 +63,19 @@ def test_tensors_and_metadata_come_back_exactly(tmp_path, tensor, metadata):
     assert read_metadata(file) == metadata
 
 
+def test_equal_contents_make_equal_files(tmp_path):
+    """Whatever the order they are given in, and from one process to the next."""
+    notes = {f"note {number}": "ä\n\x00\x7f\u2028" for number in range(8)}
+    write_tensors(tmp_path / "one", TENSORS, notes)
+    write_tensors(
+        tmp_path / "other", dict(reversed(TENSORS.items())), dict(reversed(notes.items()))
+    )
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+    assert read_metadata(tmp_path / "one") == notes
+    header = (tmp_path / "one").read_bytes()
+    assert int.from_bytes(header[:8], "little") % 8 == 0  # the values are aligned
+
+
 def test_read_tensors_may_be_changed_in_memory(tmp_path):
     file = tmp_path / "weights.safetensors"
     write_tensors(file, TENSORS)
