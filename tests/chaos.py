@@ -32,9 +32,9 @@ from topography.configuration import merge
 VICTIMS = {"training": "train_networks", "path finding": "find_paths", "Snakemake": None}
 SCRIPTS = {"train_networks": "scripts/train.py", "find_paths": "scripts/find_paths.py"}
 CHANGES = {
-    "optimizers": {"sgd": {"epochs": 60}, "lbfgs": {"iterations": 60}},
+    "optimizers": {"sgd": {"epochs": 300}, "lbfgs": {"iterations": 60}},
     "training": {"seeds": 4, "seeds_per_job": 2},
-    "paths": {"steps": 100},
+    "paths": {"steps": 200},
 }
 KILLS = 2  # per round
 TIMEOUT = 600  # seconds for one command: a hang is a failure
