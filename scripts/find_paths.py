@@ -57,18 +57,18 @@ def main() -> None:
         f"{args.architecture} {args.set.stem} on {args.landscape}, pairs {args.first}-{args.last}"
     )
     images = landscape.count if settings.images_per_step is None else settings.images_per_step
-    print(
-        f"{label}: {settings.steps} steps of {settings.points} points on {images} of "
-        f"{landscape.count} images, on {device}",
-        file=sys.stderr,
-        flush=True,
-    )
     inputs = {"networks": sha256_of_file(args.set), "pairs": pairs.tolist()}
     identity = jobs.identity(
         args, "find_paths.py", [f"topography.architectures.{args.architecture}"], ["output"], inputs
     )
     checkpoint = Checkpoint(args.checkpoint, identity)
     checkpoint.stop_on_signals()
+    print(
+        f"{label}: {settings.steps} steps of {settings.points} points on {images} of "
+        f"{landscape.count} images, on {device}",
+        file=sys.stderr,
+        flush=True,
+    )
     measured = find_and_measure(
         landscape,
         weights,

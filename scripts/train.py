@@ -37,6 +37,7 @@ def main() -> None:
     from topography import jobs
     from topography.architectures import get_architecture
     from topography.checkpoint import Checkpoint
+    from topography.device import advice_when_out_of_memory
     from topography.optimizers import get_optimizer
     from topography.progress import Progress
     from topography.training import initial_params, train
@@ -47,12 +48,6 @@ def main() -> None:
     objectives = jobs.load_objectives(args, architecture, device)
     seeds = list(range(args.first_seed, args.last_seed + 1))
     label = f"{args.architecture} {args.optimizer} seeds {args.first_seed}-{args.last_seed}"
-    print(
-        f"{label}: {architecture.parameter_count} parameters, {args.train_images} train images, "
-        f"{optimizer.epochs} epochs, on {device}",
-        file=sys.stderr,
-        flush=True,
-    )
     modules = [
         f"topography.architectures.{args.architecture}",
         f"topography.optimizers.{args.optimizer}",
@@ -60,15 +55,22 @@ def main() -> None:
     identity = jobs.identity(args, "train.py", modules, ["weights", "history", "runs"])
     checkpoint = Checkpoint(args.checkpoint, identity)
     checkpoint.stop_on_signals()
-    training = train(
-        objectives["train"],
-        objectives["test"],
-        optimizer,
-        seeds,
-        initial_params(architecture, seeds).to(device),
-        checkpoint,
-        Progress(label, optimizer.epochs),
+    print(
+        f"{label}: {architecture.parameter_count} parameters, {args.train_images} train images, "
+        f"{optimizer.epochs} epochs, on {device}",
+        file=sys.stderr,
+        flush=True,
     )
+    with advice_when_out_of_memory("Lower training.seeds_per_job: the networks stay the same."):
+        training = train(
+            objectives["train"],
+            objectives["test"],
+            optimizer,
+            seeds,
+            initial_params(architecture, seeds).to(device),
+            checkpoint,
+            Progress(label, optimizer.epochs),
+        )
     for seed, reason in training.failures.items():
         print(f"{label}: seed {seed} failed, {reason}", file=sys.stderr)
     orphans.refuse_orphan()

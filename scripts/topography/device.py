@@ -1,5 +1,8 @@
 """Choice of the device to compute on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from topography.errors import TopographyError
@@ -27,3 +30,26 @@ def choose_device(name: str) -> torch.device:
             "Run on a node with a GPU, or with `--config device=auto`."
         )
     return torch.device("cuda")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that the memory of a GPU, or of the machine, does not suffice."""
+    # For the machine's own memory torch has no error of its own.
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        "can't allocate memory" in str(error)
+    )
+
+
+@contextmanager
+def advice_when_out_of_memory(advice: str) -> Iterator[None]:
+    """Turn running out of memory into an expected error with this advice.
+
+    Raises:
+        TopographyError: the memory does not suffice.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TopographyError(f"out of memory. {advice}") from error

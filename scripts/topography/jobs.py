@@ -14,6 +14,7 @@ from topography.datasets import read_dataset
 from topography.device import choose_device
 from topography.fingerprint import code_id
 from topography.objective import Objective
+from topography.storage import sha256_of_file
 
 SCRIPTS = Path(__file__).parents[1]
 
@@ -79,8 +80,8 @@ def identity(
     """Hash of everything a job's state depends on: its arguments, its code and its inputs.
 
     modules: those found by name at run time, such as "topography.optimizers.sgd". outputs:
-    arguments that say where results go and do not matter. inputs: content of input files, which
-    may change under the same name.
+    arguments that say where results go and do not matter. inputs: content of input files other
+    than the images, since a file may change under the same name.
     """
     science = {
         name: str(value) if isinstance(value, Path) else value
@@ -88,4 +89,5 @@ def identity(
         if name not in {"device", "threads", "checkpoint", *outputs}
     }
     code = code_id(SCRIPTS, script, *modules)
-    return hashlib.sha256(json.dumps([science, code, inputs]).encode()).hexdigest()
+    images = sha256_of_file(arguments.data)
+    return hashlib.sha256(json.dumps([science, code, images, inputs]).encode()).hexdigest()

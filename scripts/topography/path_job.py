@@ -1,5 +1,6 @@
 """Paths between many pairs of networks: batches that fit the memory, measurements, resumption."""
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from topography.checkpoint import Checkpoint
+from topography.device import is_out_of_memory
 from topography.errors import TopographyError
 from topography.objective import Objective
 from topography.paths import Paths, find_paths
@@ -84,9 +86,9 @@ def find_and_measure(
 ) -> dict[str, Tensor]:
     """Paths between networks of weights [n, P], named by pairs [S, 2], and their measurements.
 
-    Batches run one after another; when one does not fit the GPU's memory it is halved and tried
-    again. Batching never
-    changes a path: pairs do not interact, and all of them see the same images at the same step.
+    Batches run one after another; when one does not fit the memory it is halved and tried again.
+    Batching never changes a path: pairs do not interact, and all of them see the same images at the
+    same step.
 
     Returns, on the CPU: pairs [S, 2], coefficients [S, N, P], losses [S, points], fine_losses [S,
     fine_points], straight_losses [S, points], step_losses [S, steps], lengths [S] and
@@ -101,10 +103,11 @@ def find_and_measure(
         batch = pairs[finished : finished + pairs_per_batch]
         try:
             measured = _batch(landscape, weights, batch, settings, finished, progress)
-        except torch.OutOfMemoryError:
-            if pairs_per_batch == 1:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or len(batch) == 1:
                 raise
-            pairs_per_batch //= 2
+            pairs_per_batch = len(batch) // 2
+            print(f"out of memory: going on with {pairs_per_batch} at a time", file=sys.stderr)
             torch.cuda.empty_cache()
             continue
         done = {

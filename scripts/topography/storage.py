@@ -101,7 +101,8 @@ def write_tensors(
     with atomic_path(path) as temporary:
         # Not safetensors' save_file: it makes files that only their owner can read.
         content = save(plain, metadata={**notes, CHECKSUM_KEY: checksum})
-        temporary.write_bytes(_with_sorted_header(content))
+        with temporary.open("wb") as file:
+            file.writelines(_with_sorted_header(content))
 
 
 def write_table(path: AnyPath, table: "pandas.DataFrame") -> None:
@@ -280,7 +281,7 @@ def _checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) ->
     return digest.hexdigest()
 
 
-def _with_sorted_header(content: bytes) -> bytes:
+def _with_sorted_header(content: bytes) -> tuple[bytes, bytes, memoryview]:
     """Sort the header of a safetensors file, whose library puts metadata into a random order.
 
     The format: 8 bytes with the length of the header, the header as JSON, the values; the header
@@ -291,7 +292,7 @@ def _with_sorted_header(content: bytes) -> bytes:
         json.loads(content[8:end]), sort_keys=True, separators=(",", ":"), ensure_ascii=False
     ).encode()
     padded = header + b" " * (-len(header) % 8)
-    return len(padded).to_bytes(8, "little") + padded + content[end:]
+    return len(padded).to_bytes(8, "little"), padded, memoryview(content)[end:]
 
 
 def _read_verified(path: AnyPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
