@@ -36,6 +36,7 @@ CHANGES = {
     "training": {"seeds": 4, "seeds_per_job": 2},
     "paths": {"steps": 200},
 }
+TARGET = "results/smoke/barriers/train/fcp/sgd_test.csv"  # needs all stages that take long
 KILLS = 2  # per round
 TIMEOUT = 600  # seconds for one command: a hang is a failure
 
@@ -201,7 +202,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the kills")
-    parser.add_argument("--target", default="all", help="rule or file to ask for (default: all)")
+    parser.add_argument("--target", default=TARGET, help="file to ask for (default: %(default)s)")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     failed = 0

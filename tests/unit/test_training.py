@@ -302,7 +302,7 @@ def test_a_training_asked_to_stop_saves_and_can_go_on(
     assert_same(resumed, unbroken)
 
 
-@pytest.mark.parametrize("damage", ["other identity", "truncated"])
+@pytest.mark.parametrize("damage", ["other identity", "truncated", "flipped"])
 def test_a_checkpoint_that_does_not_fit_is_not_resumed(
     damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -319,6 +319,10 @@ def test_a_checkpoint_that_does_not_fit_is_not_resumed(
         )
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-1000])
+    if damage == "flipped":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
     identity = "another" if damage == "other identity" else "one"
     progress = KillAt(epoch=-1)
     afresh = run(

@@ -13,11 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from chaos import Unbroken, one_round, prepare, results, undisturbed
+from chaos import TARGET, Unbroken, one_round, prepare, results, undisturbed
 from clones import REPOSITORY, SMOKE, Workflow
 from topography.storage import StorageError, read_table, read_tensors, write_table
 
-TARGET = "results/smoke/barriers/train/fcp/sgd_test.csv"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes as Linux can")
 
 
@@ -45,7 +44,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workflow, Unbroken]
 def test_what_is_killed_and_repeated_ends_as_if_nobody_had_disturbed_it(
     small: tuple[Workflow, Unbroken],
 ) -> None:
-    """Two rounds; `make chaos` does more, with all figures."""
+    """Two rounds; `make chaos` does twenty."""
     workflow, unbroken = small
     chance = random.Random(0)
     rounds = [one_round(workflow, TARGET, unbroken, chance) for _ in range(2)]
