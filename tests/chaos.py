@@ -37,7 +37,6 @@ CHANGES = {
     "paths": {"steps": 200},
 }
 TARGET = "results/smoke/barriers/train/fcp/sgd_test.csv"  # needs all stages that take long
-KILLS = 2  # per round
 TIMEOUT = 600  # seconds for one command: a hang is a failure
 
 
@@ -99,12 +98,14 @@ def undisturbed(workflow: Workflow, target: str) -> Unbroken:
     return Unbroken(results(workflow), seconds, job_seconds)
 
 
-def one_round(workflow: Workflow, target: str, unbroken: Unbroken, chance: random.Random) -> Round:
-    """From nothing, through two kills, to the end."""
+def one_round(
+    workflow: Workflow, target: str, unbroken: Unbroken, chance: random.Random, kills: int = 2
+) -> Round:
+    """From nothing, through so many kills, to the end."""
     for name in ("results", ".snakemake"):
         shutil.rmtree(workflow.folder / name)
     (workflow.folder / "chaos.log").unlink()
-    victims = sorted(chance.choices(list(VICTIMS), k=KILLS), key=list(VICTIMS).index)
+    victims = sorted(chance.choices(list(VICTIMS), k=kills), key=list(VICTIMS).index)
     hits = []
     for victim in victims:
         run = start(workflow, target)

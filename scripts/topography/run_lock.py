@@ -5,7 +5,6 @@ until somebody removes it by hand. The operating system's lock ends with the pro
 however that process ends.
 """
 
-import errno
 import fcntl
 import os
 import socket
@@ -13,8 +12,6 @@ import sys
 from pathlib import Path
 
 from topography.errors import TopographyError
-
-NOT_SUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 class AnotherRunError(TopographyError):
@@ -33,19 +30,19 @@ def hold(path: Path) -> None:
     file = os.open(path, os.O_RDWR | os.O_CREAT)  # never closed: that would give up the lock
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in NOT_SUPPORTED:
-            print(
-                f"warning: {path} cannot be locked ({error.strerror}); "
-                "see to it that no second run is started in this folder",
-                file=sys.stderr,
-            )
-            return
+    except (BlockingIOError, PermissionError):
         holder = os.read(file, 200).decode(errors="replace") or "one that has just started"
         raise AnotherRunError(
             f"Another run is at work in this folder: {holder}. Wait until it ends, or stop it with "
             "Ctrl-C in its terminal; how far it is stands in the logs of its jobs. To run "
             "something else meanwhile, use another clone of the repository."
         ) from None
+    except OSError as error:
+        print(
+            f"warning: {path} cannot be locked ({error.strerror}); "
+            "see to it that no second run is started in this folder",
+            file=sys.stderr,
+        )
+        return
     os.ftruncate(file, 0)
     os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())

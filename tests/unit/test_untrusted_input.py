@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.common.configfile import load_configfile
+from snakemake.exceptions import WorkflowError
 
 from clones import REPOSITORY
 from topography import configuration
@@ -69,6 +71,14 @@ def test_no_source_loads_pickles_or_runs_text() -> None:
 def test_the_search_finds_what_it_looks_for(bad: str) -> None:
     assert list(dangers(bad))
     assert not list(dangers("import numpy as np; np.load('a.npy', allow_pickle=False)"))
+
+
+def test_a_configuration_file_makes_no_objects(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f'pairs: !!python/object/apply:os.mkdir ["{tmp_path}/pwned"]\n')
+    with pytest.raises(WorkflowError, match="not valid"):
+        load_configfile(file)
+    assert not (tmp_path / "pwned").exists()
 
 
 def unquoted(rules: str) -> set[str]:

@@ -145,7 +145,7 @@ def test_a_configuration_works_or_its_wrong_key_is_named(drawn: tuple[dict, list
             configuration.joined_sets(config, architecture, landscape)
 
 
-@settings(max_examples=5, **ALL_CHECKS)
+@settings(max_examples=4, **ALL_CHECKS)
 @given(drawn=changed(wild=False))
 def test_snakemake_agrees(clone: Workflow, drawn: tuple[dict, list[Key]]) -> None:
     """A handful: what is accepted passes a dry run, what is refused says so there too."""
