@@ -19,15 +19,15 @@ from topography.optimizers import get_optimizer
 from topography.training import Training, initial_params, train
 
 SEEDS = [0, 1]
-THREADS = [2, 4]
+THREADS = [2]
 OPTIMIZERS = {
-    "sgd": {"learning_rate": 0.1, "batch_size": 64, "epochs": 10},
-    "lbfgs": {"iterations": 40},
+    "sgd": {"learning_rate": 0.1, "batch_size": 64, "epochs": 5},
+    "lbfgs": {"iterations": 20},
 }
 
 
 def trained(name: str, optimizer: str, seeds: list[int], threads: int) -> Training:
-    """Networks trained on 1,000 digits, tested on 297."""
+    """Networks trained on 500 digits, tested on 297."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +39,7 @@ def trained(name: str, optimizer: str, seeds: list[int], threads: int) -> Traini
 
     return train(
         objective(
-            torch.from_numpy(data.train_images[:1000]), torch.from_numpy(data.train_labels[:1000])
+            torch.from_numpy(data.train_images[:500]), torch.from_numpy(data.train_labels[:500])
         ),
         objective(torch.from_numpy(data.test_images), torch.from_numpy(data.test_labels)),
         get_optimizer(optimizer, **OPTIMIZERS[optimizer]),
