@@ -64,8 +64,9 @@ def test_a_damaged_result_is_refused_and_made_again(small: tuple[Workflow, Unbro
     content[-3] ^= 1
     file.write_bytes(content)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    command = ["--cores", "2", TARGET, *SMOKE, "device=cpu"]
-    refused = workflow.run(*command, "--forcerun", "select_networks", check=False)
+    # Forced, since nothing that exists and is not outdated is looked at again.
+    command = ["--cores", "2", TARGET, "--forcerun", "select_networks", *SMOKE, "device=cpu"]
+    refused = workflow.run(*command, check=False)
     assert refused.returncode != 0
     assert "seeds_0-1.runs.csv is damaged or was changed" in refused.stderr
     assert "Delete it and run the workflow again" in refused.stderr
