@@ -14,4 +14,4 @@ rule estimate:
         settings=json.dumps(config),
     # The answer goes to the terminal.
     shell:
-        "python scripts/estimate.py --settings {params.settings:q} 2> {log:q}"
+        "exec python scripts/estimate.py --settings {params.settings:q} 2> {log:q}"

@@ -17,7 +17,7 @@ from topography.configuration import ConfigurationError
 SOURCES = sorted((REPOSITORY / "scripts").rglob("*.py"))
 RULE_FILES = [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "rules").glob("*.smk"))]
 # Modules whose files can hold code, and calls that read such files, run text, or use a shell.
-MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "subprocess"}
+MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 CALLS = {"eval", "exec", "compile", "__import__"}
 METHODS = {"read_pickle", "to_pickle", "system", "popen", "unsafe_load", "full_load"}
 # Calls that are safe with one keyword only.
@@ -39,6 +39,10 @@ def dangers(source: str) -> Iterator[str]:
             continue
         call = ast.unparse(node.func)
         if call in CALLS or call.rpartition(".")[2] in METHODS or call == "yaml.load":
+            yield call
+        if any(
+            word.arg == "shell" and ast.unparse(word.value) != "False" for word in node.keywords
+        ):
             yield call
         for name, keyword in SAFE_WITH.items():
             safe = {word.arg: ast.unparse(word.value) for word in node.keywords}
@@ -65,7 +69,7 @@ def test_no_source_loads_pickles_or_runs_text() -> None:
         "yaml.load(text)",
         "eval(text)",
         "os.system(text)",
-        "import subprocess",
+        "subprocess.run(text, shell=True)",
     ],
 )
 def test_the_search_finds_what_it_looks_for(bad: str) -> None:
