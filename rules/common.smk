@@ -71,7 +71,7 @@ if workflow.is_main_process:
 onstart:
     if workflow.is_main_process:
         try:
-            run_lock.hold(Path(".snakemake", "run.lock"))
+            run_lock.hold(run_lock.PLACE)
         except TopographyError as error:
             raise WorkflowError(str(error)) from None
 

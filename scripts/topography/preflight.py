@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 from packaging.specifiers import SpecifierSet
 
+from topography import run_lock
 from topography.errors import TopographyError
 
 Settings = Mapping[str, Any]
@@ -368,19 +369,10 @@ def conda() -> Iterator[Finding]:
 
 
 def lock(folder: Path) -> Iterator[Finding]:
-    """Whether Snakemake would find its working folder locked."""
-    if not list(folder.glob(".snakemake/locks/*.lock")):
-        yield Finding(OK, "lock", "no other Snakemake works in this folder")
-        return
-    owners = [
-        process.pid
-        for process in psutil.process_iter(["cwd", "cmdline"])
-        if process.info["cwd"] == str(folder.resolve())
-        and any("snakemake" in part for part in process.info["cmdline"] or [])
-    ]
-    if owners:
-        text = f"Snakemake runs in this folder already (process {owners[0]})"
-        yield Finding(ERROR, "lock", text, "Let it end, or work in another clone")
+    """Whether another run of the workflow holds the folder."""
+    other = run_lock.holder(folder / run_lock.PLACE)
+    if other is None:
+        yield Finding(OK, "lock", "no other run in this folder")
     else:
-        text = "a Snakemake that is gone, or runs on another machine, left its lock"
-        yield Finding(ERROR, "lock", text, "If no other one runs: `snakemake --unlock`")
+        text = f"another run is at work in this folder: {other}"
+        yield Finding(ERROR, "lock", text, "Let it end, or work in another clone")

@@ -13,9 +13,26 @@ from pathlib import Path
 
 from topography.errors import TopographyError
 
+# Of the lock, in the folder of the workflow.
+PLACE = Path(".snakemake", "run.lock")
+
 
 class AnotherRunError(TopographyError):
     """Another run of the workflow is at work in the same folder."""
+
+
+def holder(path: Path) -> str | None:
+    """Who holds the lock `path`; None for nobody. Does not take it."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return file.read(200).decode(errors="replace") or "one that has just started"
+        except OSError:  # a file system without locks
+            return None
+    return None
 
 
 def hold(path: Path) -> None:
@@ -31,10 +48,9 @@ def hold(path: Path) -> None:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        holder = os.read(file, 200).decode(errors="replace") or "one that has just started"
         raise AnotherRunError(
-            f"Another run is at work in this folder: {holder}. Wait until it ends, or stop it with "
-            "Ctrl-C in its terminal; how far it is stands in the logs of its jobs. To run "
+            f"Another run is at work in this folder: {holder(path)}. Wait until it ends, or stop "
+            "it with Ctrl-C in its terminal; how far it is stands in the logs of its jobs. To run "
             "something else meanwhile, use another clone of the repository."
         ) from None
     except OSError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from clones import REPOSITORY
 from topography import preflight
 from topography.datasets import load_dataset, write_dataset
 from topography.preflight import ERROR, OK, WARNING, Finding
@@ -310,29 +311,19 @@ def test_conda_must_run(commands) -> None:
     ]
 
 
-def test_the_lock_of_a_snakemake_that_is_gone(tmp_path: Path) -> None:
+def test_the_lock_of_a_run_that_is_gone_or_at_work(tmp_path: Path) -> None:
     assert levels(preflight.lock(tmp_path)) == [OK]
-    locks = tmp_path / ".snakemake/locks"
-    locks.mkdir(parents=True)
-    (locks / "0.input.lock").write_text("")
-    (finding,) = preflight.lock(tmp_path)
-    assert finding.level == ERROR
-    assert "snakemake --unlock" in finding.fix
-
-
-def test_the_lock_of_a_snakemake_that_runs(tmp_path: Path) -> None:
-    (tmp_path / ".snakemake/locks").mkdir(parents=True)
-    (tmp_path / ".snakemake/locks/0.input.lock").write_text("")
-    program = "import sys, time; print('up', flush=True); sys.stdin.read()"
+    hold = "import sys; from topography import run_lock; run_lock.hold(run_lock.PLACE)"
     with preflight.subprocess.Popen(
-        [sys.executable, "-c", program, "snakemake"],
+        [sys.executable, "-c", f"{hold}; print('held', flush=True); sys.stdin.read()"],
         cwd=tmp_path,
-        env={**os.environ},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")},
         stdin=preflight.subprocess.PIPE,
         stdout=preflight.subprocess.PIPE,
     ) as other:
-        assert other.stdout.readline() == b"up\n"
+        assert other.stdout.readline() == b"held\n"
         (finding,) = preflight.lock(tmp_path)
         other.stdin.close()
     assert finding.level == ERROR
     assert f"process {other.pid}" in finding.text
+    assert levels(preflight.lock(tmp_path)) == [OK]
