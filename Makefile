@@ -43,7 +43,7 @@ demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --config scale=smoke
 
 test: $(READY)
-	$(BIN)/pytest -n $(CORES) --dist loadgroup -m "not slurm"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slurm"
 
 test-slurm: $(READY)
 	tests/slurm/install.sh

@@ -19,9 +19,6 @@ from topography.storage import write_tensors
 
 README, EXTENDING, LIBRARY = PAGES = ("README.md", "docs/extending.md", "docs/library.md")
 
-# One process for all of them where pytest runs several: they share the run of a page.
-pytestmark = pytest.mark.xdist_group("docs")
-
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict, str]]:

@@ -76,7 +76,6 @@ def test_without_benchmark_files_there_is_nothing_to_compare_with(fresh: Workflo
         estimate.comparison(stages, [1.0] * len(stages), 0, fresh.folder / "results")
 
 
-@pytest.mark.xdist_group("finished")
 def test_predictions_stand_beside_the_benchmarks_of_a_run(finished: Workflow) -> None:
     stages = smoke_stages(finished)
     benchmarks = finished.folder / "results/smoke/benchmarks"
@@ -99,7 +98,6 @@ def test_a_part_of_a_run_is_compared_with_that_part_of_the_prediction(tmp_path: 
     assert (row["measured_cpu_s"], row["ratio"]) == (18.0, 0.5)
 
 
-@pytest.mark.xdist_group("finished")
 def test_the_disk_a_run_takes(finished: Workflow) -> None:
     folder = finished.folder / "results/smoke"
     stages = smoke_stages(finished)

@@ -15,9 +15,6 @@ from pages import blocks, write_files
 from topography.configuration import merge
 from topography.storage import read_tensors
 
-# One process for all tests of the finished run, where pytest runs several.
-pytestmark = pytest.mark.xdist_group("finished")
-
 PAGE = "docs/extending.md"
 ALL_ARCHITECTURES = {"fcp", "lenet", "autoencoder", "lstm"}
 # Rules that show all architectures together; the others are of one architecture or of none.

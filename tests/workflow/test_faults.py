@@ -40,7 +40,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workflow, Unbroken]
 
 
 @linux
-@pytest.mark.xdist_group("small")
 def test_what_is_killed_and_repeated_ends_as_if_nobody_had_disturbed_it(
     small: tuple[Workflow, Unbroken],
 ) -> None:
@@ -54,7 +53,6 @@ def test_what_is_killed_and_repeated_ends_as_if_nobody_had_disturbed_it(
 
 
 @linux
-@pytest.mark.xdist_group("small")
 def test_a_damaged_result_is_refused_and_made_again(small: tuple[Workflow, Unbroken]) -> None:
     """A flipped bit that left the time of the file alone, as a failing disk does it."""
     workflow, unbroken = small
@@ -78,7 +76,6 @@ def test_a_damaged_result_is_refused_and_made_again(small: tuple[Workflow, Unbro
 # Damaged ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xdist_group("finished")
 def test_damage_of_any_result_is_noticed(finished: Workflow, tmp_path: Path) -> None:
     """One flipped bit and one cut, at random places, of every table and every file of tensors."""
     chance = random.Random(0)

@@ -7,9 +7,6 @@ import pytest
 
 from clones import SMOKE, Workflow
 
-# One process for all tests of the finished run, where pytest runs several.
-pytestmark = pytest.mark.xdist_group("finished")
-
 FIGURES = [
     *(f"fig{number}" for number in range(1, 7)),
     *(f"figS{number}" for number in range(1, 5)),

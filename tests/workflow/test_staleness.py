@@ -8,9 +8,6 @@ import pytest
 
 from clones import SMOKE, Workflow
 
-# One process for all tests of the finished run, where pytest runs several.
-pytestmark = pytest.mark.xdist_group("finished")
-
 CODE = "\nUNUSED = 1\n"
 LIBRARY = "scripts/topography"
 AFTER_PATHS = {"find_paths", "collect_barriers", "plot_barriers", "publish_figure"}
