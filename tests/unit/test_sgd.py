@@ -12,7 +12,7 @@ from topography.architectures import get_architecture
 from topography.errors import TopographyError
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
-from topography.optimizers.sgd import minibatch_order
+from topography.optimizers.base import minibatch_order
 
 VARIANTS = [
     ("fcp", {}),
@@ -108,7 +108,8 @@ def test_steps_do_not_depend_on_batch_mates(name: str) -> None:
         {"learning_rate": -0.1, "batch_size": 64, "epochs": 1},
         {"learning_rate": 0.1, "batch_size": 0, "epochs": 1},
         {"learning_rate": 0.1, "batch_size": 64, "epochs": 0},
-        {"learning_rate": 0.1, "batch_size": 64, "epochs": 1, "momentum": 0.9},
+        {"learning_rate": 0.1, "batch_size": 64, "epochs": 1, "momentum": 1.0},
+        {"learning_rate": 0.1, "batch_size": 64, "epochs": 1, "nesterov": 0.9},
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:

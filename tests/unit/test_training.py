@@ -19,8 +19,7 @@ from topography.architectures import get_architecture
 from topography.checkpoint import Checkpoint, Interrupted
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
-from topography.optimizers.base import Optimizer
-from topography.optimizers.sgd import minibatch_order
+from topography.optimizers.base import Optimizer, minibatch_order
 from topography.storage import read_tensors, write_tensors
 from topography.training import Training, initial_params, train
 

@@ -118,7 +118,7 @@ def test_the_paper_scale_has_the_values_of_the_paper(architecture: str) -> None:
             "architectures.fcp.override.optimizers.adma",
             "Known here",
         ),
-        ({"optimizers": {"adam": {}}}, "optimizers.adam", "write that file"),
+        ({"optimizers": {"rmsprop": {}}}, "optimizers.rmsprop", "write that file"),
         (
             {"optimizers": {"sgd": {"learning_rate": -0.1}}},
             "optimizers.sgd.learning_rate",

@@ -17,9 +17,7 @@ def get_optimizer(name: str, **settings: Any) -> Optimizer:
         TopographyError: no file of that name, or settings it does not take.
     """
     folder = Path(__file__).parent
-    known = sorted(
-        path.stem for path in folder.glob("*.py") if path.stem not in ("__init__", "base")
-    )
+    known = sorted(path.stem for path in folder.glob("[!_]*.py") if path.stem != "base")
     if name not in known:
         raise TopographyError(
             f"unknown optimizer {name!r}; there are {', '.join(known)} (in {folder})"

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from topography.line_search import line_search
 from topography.objective import Objective
-from topography.optimizers.base import Optimizer, State
+from topography.optimizers.base import Optimizer, State, Step
 
 SMALLEST_CURVATURE_COSINE = 1e-4
 
@@ -70,6 +70,17 @@ class LBFGS(Optimizer):
             self.monotone,
         )
         new_params = torch.bmm(_along(search.steps, params), line.vectors).squeeze(1)
+        if self.observer is not None:
+            self.observer(
+                Step(
+                    params=params,
+                    losses=state["losses"],
+                    gradients=state["gradients"],
+                    regularised=state["gradients"],
+                    updates=new_params - params,
+                    learning_rates=search.steps,
+                )
+            )
         losses, gradients = objective.losses_and_gradients(new_params)
         new_state = {
             "losses": losses,
