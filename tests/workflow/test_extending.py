@@ -67,7 +67,7 @@ def test_a_new_architecture_goes_through_all_stages_and_touches_no_other(
 ) -> None:
     with entered(extended, ARCHITECTURE_ENTRY):
         jobs = extended.jobs(*SMOKE)
-    assert named(jobs, "architecture") == {"mlp"}
+    assert named(jobs, "architecture") == {"shallow"}
     assert named(jobs, "optimizer", "train_networks") == {"sgd", "lbfgs"}
     joined = {
         (job.wildcards["landscape"], job.wildcards["set"])
@@ -113,7 +113,7 @@ def test_a_new_scale_has_the_changes_of_its_file(extended: Workflow) -> None:
 def test_the_new_optimizer_trains_the_new_architecture(extended: Workflow, tmp_path: Path) -> None:
     few = tmp_path / "few.yaml"
     few.write_text("images: {train: 200, test: 100}\noptimizers: {momentum: {epochs: 2}}\n")
-    stem = "results/smoke/training/mlp/momentum/seeds_0-3"
+    stem = "results/smoke/training/shallow/momentum/seeds_0-3"
     with entered(extended, ARCHITECTURE_ENTRY, OPTIMIZER_ENTRY):
         extended.run("--cores", "1", f"{stem}.history.csv", *SMOKE, "--configfile", str(few))
 

@@ -1,0 +1,130 @@
+"""Residual network of any width and depth; ResNet18 for CIFAR-10 with its default settings."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from topography.architectures.base import AutogradArchitecture, Parameter, cross_entropy
+
+CLASSES = 10
+
+
+class ResidualNetwork(AutogradArchitecture):
+    """Stages of basic blocks (He et al. 2016), each stage but the first at half the resolution.
+
+    In place of batch normalisation stands group normalisation, with as many parameters: an image's
+    loss must not depend on the images beside it, or it would depend on how work is cut. The default
+    has the 11,173,962 parameters of ResNet18 as it is used for CIFAR-10.
+    """
+
+    name = "resnet"
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (64, 128, 256, 512),
+        blocks: Sequence[int] = (2, 2, 2, 2),
+        image: Sequence[int] = (3, 32, 32),
+        groups: int = 8,
+        stem_stride: int = 1,
+    ) -> None:
+        """channels, blocks: of each stage; image: channels, height and width; groups: of channels
+        that are normalised together; stem_stride: step of the first convolution, 2 halves the
+        image at once.
+        """
+        if len(channels) != len(blocks) or not channels or min(*channels, *blocks) < 1:
+            raise ValueError("channels and blocks need one number of at least 1 for each stage")
+        if any(width % groups for width in channels):
+            raise ValueError(f"groups ({groups}) must divide each of the channels {channels}")
+        self.image = tuple(image)
+        self.groups = groups
+        self.stem_stride = stem_stride
+        self.layout = list(_block_layout(channels, blocks))
+        self.parameters = tuple(_parameters(self.image[0], channels, self.layout))
+        pixels = self.image[1] * self.image[2] // stem_stride**2
+        self.activation_floats = 8 * pixels * channels[0] * sum(blocks)
+
+    def initialise(self, generator: torch.Generator) -> Tensor:
+        """Convolutions and the classifier as PyTorch's own, normalisations as the identity."""
+        params = super().initialise(generator)
+        for name, block in self.split(params[None]).items():
+            if "norm" in name:
+                block.fill_(1.0 if name.endswith("weight") else 0.0)
+        return params
+
+    def image_losses(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        networks = len(params)
+        weights = self.split(params)
+        # The networks lie side by side as groups of channels: [n, B * channels, height, width].
+        if images.dim() == 2:
+            values = images.unflatten(1, self.image).repeat(1, networks, 1, 1)
+        else:
+            values = images.unflatten(2, self.image).transpose(0, 1).flatten(1, 2)
+        values = self._convolve(values, weights, "stem.", self.stem_stride).relu()
+        for name, stride, projected in self.layout:
+            kept = values
+            values = self._convolve(values, weights, f"{name}.1.", stride).relu()
+            values = self._convolve(values, weights, f"{name}.2.")
+            if projected:
+                kept = self._convolve(kept, weights, f"{name}.shortcut.", stride)
+            values = (values + kept).relu()
+        pooled = values.mean((2, 3)).unflatten(1, (networks, -1))  # [n, B, C]
+        logits = weights["output.weight"] @ pooled.permute(1, 2, 0)
+        return cross_entropy(logits + weights["output.bias"].unsqueeze(2), labels)
+
+    def _convolve(
+        self, values: Tensor, weights: dict[str, Tensor], name: str, stride: int = 1
+    ) -> Tensor:
+        """Convolution and normalisation of every network's own channels."""
+        kernels = weights[f"{name}conv.weight"]  # [B, out, in, k, k]
+        values = functional.conv2d(
+            values,
+            kernels.flatten(0, 1),
+            stride=stride,
+            padding=kernels.shape[-1] // 2,
+            groups=len(kernels),
+        )
+        return functional.group_norm(
+            values,
+            len(kernels) * self.groups,
+            weights[f"{name}norm.weight"].flatten(),
+            weights[f"{name}norm.bias"].flatten(),
+        )
+
+
+def _block_layout(
+    channels: Sequence[int], blocks: Sequence[int]
+) -> Iterator[tuple[str, int, bool]]:
+    """Name, stride, and whether the shortcut is projected, of each block."""
+    for stage, count in enumerate(blocks):
+        for number in range(count):
+            narrows = stage > 0 and number == 0
+            yield f"stage_{stage + 1}.{number}", 2 if narrows else 1, narrows
+
+
+def _parameters(
+    inputs: int, channels: Sequence[int], layout: list[tuple[str, int, bool]]
+) -> Iterator[Parameter]:
+    yield from _convolution("stem.", inputs, channels[0], 3)
+    former = channels[0]
+    for name, _, projected in layout:
+        width = channels[int(name.removeprefix("stage_").split(".")[0]) - 1]
+        yield from _convolution(f"{name}.1.", former, width, 3)
+        yield from _convolution(f"{name}.2.", width, width, 3)
+        if projected:
+            yield from _convolution(f"{name}.shortcut.", former, width, 1)
+        former = width
+    yield Parameter("output.weight", (CLASSES, former), former)
+    yield Parameter("output.bias", (CLASSES,), former)
+
+
+def _convolution(name: str, inputs: int, outputs: int, side: int) -> Iterator[Parameter]:
+    """A convolution without bias, and its normalisation."""
+    fan_in = inputs * side * side
+    yield Parameter(f"{name}conv.weight", (outputs, inputs, side, side), fan_in)
+    yield Parameter(f"{name}norm.weight", (outputs,), 1)
+    yield Parameter(f"{name}norm.bias", (outputs,), 1)
+
+
+ARCHITECTURE = ResidualNetwork
