@@ -54,12 +54,22 @@ def small_dataset() -> Dataset:
 
 
 def test_all_datasets_are_found_by_name():
-    assert dataset_names() == ["digits", "fashion_mnist", "mnist"]
+    assert dataset_names() == [
+        "cifar10",
+        "descriptions",
+        "digits",
+        "fashion_mnist",
+        "mnist",
+        "text",
+        "wikitext2",
+    ]
 
 
 @pytest.mark.parametrize("name", ["emnist", "_idx", "", "os.path", "../mnist"])
 def test_unknown_dataset_is_refused(tmp_path, name):
-    with pytest.raises(DatasetError, match="known are digits, fashion_mnist, mnist"):
+    with pytest.raises(
+        DatasetError, match="known are cifar10, descriptions, digits, fashion_mnist, mnist"
+    ):
         load_dataset(name, tmp_path, "download")
 
 

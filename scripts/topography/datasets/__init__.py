@@ -1,4 +1,8 @@
-"""Image sets of 28 x 28 grey pixels in ten classes, one module each, found by name.
+"""Image sets in ten classes, and texts cut into sequences, one module each, found by name.
+
+Images have 28 x 28 grey pixels, which all architectures of the workflow take, or 3 x 32 x 32 colour
+pixels, which `mlp` and `resnet` can be set to. A sequence of tokens stands in the place of an
+image, with the token after each position as its labels; `transformer` takes those.
 
 A dataset module offers one function::
 
@@ -22,12 +26,14 @@ from topography.storage import AnyPath, read_metadata, read_tensors, write_tenso
 
 SIDE = 28
 CLASSES = 10
-SHAPES = {
-    "train_images": ("N", SIDE, SIDE),
-    "train_labels": ("N",),
-    "test_images": ("M", SIDE, SIDE),
-    "test_labels": ("M",),
+GREY, COLOUR, TOKENS = "grey", "colour", "tokens"
+# Content of a dataset -> shapes of one image and of its label.
+CONTENTS: dict[str, tuple[tuple[int | str, ...], tuple[str, ...]]] = {
+    GREY: ((SIDE, SIDE), ()),
+    COLOUR: ((3, 32, 32), ()),
+    TOKENS: (("L",), ("L",)),
 }
+FIELDS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 class DatasetError(TopographyError):
@@ -36,11 +42,12 @@ class DatasetError(TopographyError):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images and labels as published: uint8, images [N, 28, 28] from 0 (black) to 255.
+    """Images and labels as published: uint8, images from 0 (black) to 255; tokens: int32.
 
     Attributes:
-        train_images, train_labels: [N, 28, 28] and [N].
-        test_images, test_labels: [M, 28, 28] and [M].
+        train_images, train_labels: [N, 28, 28] and [N], or [N, 3, 32, 32] and [N]; for tokens both
+            [N, L].
+        test_images, test_labels: likewise [M, ...].
         provenance: text notes stored with it: ``dataset``, ``source``, ``sha256 of ...``.
 
     Raises:
@@ -53,18 +60,29 @@ class Dataset:
     test_labels: np.ndarray
     provenance: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def content(self) -> str:
+        """What the images are: grey, colour or tokens."""
+        if self.train_images.dtype == np.int32:
+            return TOKENS
+        return COLOUR if self.train_images.ndim == 4 else GREY
+
     def __post_init__(self) -> None:
         for part in ("train", "test"):
             images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
+            if self.content == TOKENS:
+                _check_tokens(part, images, labels)
+                continue
             if images.dtype != np.uint8 or labels.dtype != np.uint8:
                 raise DatasetError(
                     f"{part} images and labels have types {images.dtype} and {labels.dtype}, "
                     "expected uint8. Correct the module that loads this dataset."
                 )
-            if images.shape != (len(labels), SIDE, SIDE) or labels.ndim != 1:
+            shape = CONTENTS[self.content][0]
+            if images.shape != (len(labels), *shape) or labels.ndim != 1:
                 raise DatasetError(
                     f"{part} images and labels have shapes {images.shape} and {labels.shape}, "
-                    f"expected [N, {SIDE}, {SIDE}] and [N]. "
+                    f"expected [N, {', '.join(map(str, shape))}] and [N]. "
                     "Correct the module that loads this dataset."
                 )
             if (labels >= CLASSES).any():
@@ -72,6 +90,17 @@ class Dataset:
                     f"{part} labels reach {labels.max()}, expected 0 to {CLASSES - 1}. "
                     "Correct the module that loads this dataset."
                 )
+
+
+def _check_tokens(part: str, images: np.ndarray, labels: np.ndarray) -> None:
+    """Sequences and the tokens that follow, alike in shape and type, none negative."""
+    same = images.shape == labels.shape and images.dtype == labels.dtype == np.int32
+    if not same or images.ndim != 2 or min(images.min(), labels.min()) < 0:
+        raise DatasetError(
+            f"{part} tokens and those that follow are {images.dtype} {images.shape} and "
+            f"{labels.dtype} {labels.shape}, expected int32 [N, L] twice, none negative. "
+            "Correct the module that loads this dataset."
+        )
 
 
 def dataset_names() -> list[str]:
@@ -106,7 +135,10 @@ def write_dataset(path: AnyPath, dataset: Dataset) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    write_tensors(path, {name: getattr(dataset, name) for name in SHAPES}, dataset.provenance)
+    notes = dict(dataset.provenance)
+    if dataset.content != GREY:
+        notes["content"] = dataset.content
+    write_tensors(path, {name: getattr(dataset, name) for name in FIELDS}, notes)
 
 
 def read_dataset(
@@ -123,7 +155,17 @@ def read_dataset(
         StorageError: the file is missing, damaged, or no dataset.
         DatasetError: it has fewer images than asked for, or an asked number is not positive.
     """
-    tensors = read_tensors(path, SHAPES)
+    notes = read_metadata(path)
+    image, label = CONTENTS[notes.get("content", GREY)]
+    tensors = read_tensors(
+        path,
+        {
+            "train_images": ("N", *image),
+            "train_labels": ("N", *label),
+            "test_images": ("M", *image),
+            "test_labels": ("M", *label),
+        },
+    )
     train = _first(path, "train", train_images, len(tensors["train_labels"]))
     test = _first(path, "test", test_images, len(tensors["test_labels"]))
     return Dataset(
@@ -131,7 +173,7 @@ def read_dataset(
         train_labels=tensors["train_labels"][train],
         test_images=tensors["test_images"][test],
         test_labels=tensors["test_labels"][test],
-        provenance=read_metadata(path),
+        provenance=notes,
     )
 
 

@@ -33,15 +33,19 @@ STALLED_AFTER = 60.0  # seconds without an answer after which a mirror counts as
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One of the four files: its uncompressed name and the checksums known of it."""
+    """One of the four files: its uncompressed name and the checksums known of it.
+
+    Other published files have the same life; one that is not gzipped has another suffix.
+    """
 
     name: str
     archive_md5: str
     sha256: str | None = None
+    suffix: str = ".gz"
 
     @property
     def archive(self) -> str:
-        return f"{self.name}.gz"
+        return f"{self.name}{self.suffix}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def load_idx(files: IdxFiles, mirrors: Sequence[str], folder: Path, source: str)
         StorageError: ``folder`` cannot be written.
     """
     fields = vars(files)
-    contents = {name: _content(file, mirrors, folder, source) for name, file in fields.items()}
+    contents = {name: content_of(file, mirrors, folder, source) for name, file in fields.items()}
     try:
         arrays = {name: _array(content, folder) for name, content in contents.items()}
     except OSError as error:
@@ -84,8 +88,13 @@ def load_idx(files: IdxFiles, mirrors: Sequence[str], folder: Path, source: str)
 # Where the files come from ------------------------------------------------------------------------
 
 
-def _content(file: IdxFile, mirrors: Sequence[str], folder: Path, source: str) -> bytes:
-    """Uncompressed and checked content of one file, from wherever ``source`` says."""
+def content_of(file: IdxFile, mirrors: Sequence[str], folder: Path, source: str) -> bytes:
+    """Uncompressed and checked content of one file, from wherever ``source`` says; see `load_idx`.
+
+    Raises:
+        DatasetError: the source is not one of these, or the file is missing or damaged.
+        StorageError: ``folder`` cannot be written.
+    """
     address = urlsplit(source)
     if source == "download":
         return _downloaded(file, mirrors, folder)
@@ -110,7 +119,7 @@ def _local(file: IdxFile, folder: Path) -> bytes:
     if not plain.is_file():
         raise DatasetError(
             f"{archive} is missing, and so is {plain.name} without .gz. Give the folder that holds "
-            "the four IDX files as data source, or use the data source 'download'."
+            "the files of the dataset as data source, or use the data source 'download'."
         )
     if file.sha256 is None:
         raise DatasetError(
@@ -141,7 +150,7 @@ def _downloaded(file: IdxFile, mirrors: Sequence[str], folder: Path) -> bytes:
             _remove(archive)
     raise DatasetError(
         f"Cannot download {file.archive}: {'; '.join(failures)}. Check the network and run again, "
-        "or get the four IDX files elsewhere and give their folder as data source."
+        "or get the files elsewhere and give their folder as data source."
     )
 
 
@@ -221,6 +230,8 @@ def _unpacked(file: IdxFile, archive: Path) -> bytes:
         actual = hashlib.md5(packed, usedforsecurity=False).hexdigest()
         if actual != file.archive_md5:
             raise _damaged(archive, f"its MD5 is {actual}, expected {file.archive_md5}")
+    if file.suffix != ".gz":
+        return packed
     try:
         content = gzip.decompress(packed)
     except (OSError, EOFError, zlib.error) as error:
