@@ -1,0 +1,48 @@
+"""Hold the claims about optimization paths against the records: a table of verdicts."""
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from topography import command_line, geometry_claims, storage
+from topography.figures import geometry
+from topography.tables import write_text
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--records",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="records {study}.safetensors of all studies",
+    )
+    parser.add_argument(
+        "--probes", type=Path, required=True, help="CSV: probes of the study controls"
+    )
+    parser.add_argument("--claims", type=Path, required=True, help="YAML: the claims")
+    parser.add_argument("--scale", required=True, help="name of the scale")
+    parser.add_argument("--dataset", required=True, help="name of the dataset")
+    parser.add_argument("--csv", type=Path, required=True, help="output")
+    parser.add_argument("--markdown", type=Path, required=True, help="output")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Judge and write the tables."""
+    arguments = parse_arguments()
+    claims = yaml.safe_load(arguments.claims.read_text())
+    runs = geometry.read_runs(arguments.records)
+    probes = storage.read_table(arguments.probes)
+    table = geometry_claims.judge(claims, runs, probes)
+    storage.write_table(arguments.csv, table)
+    write_text(
+        arguments.markdown, geometry_claims.markdown(table, arguments.scale, arguments.dataset)
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(main)
