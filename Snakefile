@@ -5,6 +5,7 @@
 #   snakemake --cores 8 results/fig4.pdf           one figure and what it needs
 #   snakemake --cores 2 --config scale=smoke       everything in miniature, within minutes
 #   snakemake --cores 2 estimate                   what the scale will cost on this machine
+#   snakemake --cores 8 geometry                   the second study, the geometry of optimization paths
 #   snakemake --profile slurm                      the whole paper on a cluster (profiles/slurm)
 
 from snakemake.utils import min_version
@@ -24,6 +25,7 @@ include: "rules/analysis.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/estimate.smk"
+include: "rules/geometry.smk"
 
 
 # A GPU is counted per machine: profiles/default lets one job at a time use it, while a cluster hands
@@ -37,6 +39,7 @@ localrules:
     data,
     figures,
     tables,
+    geometry,
 
 
 # All that needs the internet, apart from the environments of --sdm conda.
@@ -62,3 +65,9 @@ rule all:
     input:
         rules.figures.input,
         rules.tables.input,
+
+
+# Not part of `all`: a study of its own.
+rule geometry:
+    input:
+        rules.publish_geometry.output,

@@ -29,7 +29,8 @@ def scale_file():
         return None
     path = f"config/{scale}.yaml"
     known = sorted(
-        {"laptop", *(file.stem for file in Path("config").glob("*.yaml"))} - {"schema"}
+        {"laptop", *(file.stem for file in Path("config").glob("*.yaml"))}
+        - {"schema", "geometry_claims"}
     )
     if scale not in known:
         raise WorkflowError(
@@ -209,3 +210,29 @@ def barrier_files(landscape):
 def without_suffix(wildcards, output):
     """Parameter of a rule: its output files without their suffixes."""
     return os.path.splitext(output[0])[0]
+
+
+def geometry_json(wildcards):
+    """Parameter of a rule: the complete settings of the runs of its study, by name."""
+    return json.dumps(
+        configuration.geometry_runs(config, wildcards.study), sort_keys=True
+    )
+
+
+def geometry_data(wildcards):
+    """Input of a rule: the datasets that the runs of its study need."""
+    runs = configuration.geometry_runs(config, wildcards.study).values()
+    names = {run["dataset"] for run in runs if run["function"] is None}
+    return [f"results/data/{name}.safetensors" for name in sorted(names)]
+
+
+def geometry_code(wildcards):
+    """Parameter of a rule that changes with the code of a study, and of the modules it names."""
+    runs = configuration.geometry_runs(config, wildcards.study).values()
+    modules = {f"optimizers.{run['optimizer']}" for run in runs}
+    modules |= {
+        f"architectures.{run['architecture']}"
+        for run in runs
+        if run["function"] is None
+    }
+    return code_id("record_geometry.py", *sorted(modules))(wildcards)

@@ -55,7 +55,7 @@ class Workflow:
             rule = re.match(r"(?:local)?rule (\w+):", block)[1]
             line = re.search(r"^ +wildcards: (.*)$", block, re.MULTILINE)
             pairs = re.findall(r"(\w+)=([^,]*)", line[1]) if line else []
-            if rule not in ("all", "data", "figures", "tables"):
+            if rule not in ("all", "data", "figures", "tables", "geometry"):
                 jobs.append(Job(rule, dict(pairs)))
         return jobs
 

@@ -140,6 +140,22 @@ def pair_batches(config: Settings, architecture: str) -> list[Batch]:
     return batches(0, pairs["count"], pairs["per_job"])
 
 
+def geometry_runs(config: Settings, study: str) -> dict[str, dict[str, Any]]:
+    """Complete settings of each run of a study of optimization paths, by name.
+
+    A run is what it says itself, on the settings of its optimizer, on the defaults of all runs.
+    """
+    section = config["geometry"]
+    runs = {}
+    for name, changes in section["studies"][study].items():
+        run = merge(section["defaults"], changes or {})
+        run["dataset"] = run["dataset"] or config["dataset"]
+        own = run.get("optimizer_settings", {})
+        run["optimizer_settings"] = merge(section["optimizers"].get(run["optimizer"], {}), own)
+        runs[name] = run
+    return runs
+
+
 def summary(config: Settings, changed: Settings) -> str:
     """What will be computed, in a few lines: the panel shown at the start.
 

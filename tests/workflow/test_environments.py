@@ -113,6 +113,7 @@ def test_the_environment_of_a_rule_has_what_its_code_imports(
     by_name = {
         "train_networks": ["architectures", "optimizers"],
         "find_paths": ["architectures"],
+        "record_geometry": ["architectures", "optimizers"],
         "prepare_dataset": ["datasets"],
     }
     modules = [

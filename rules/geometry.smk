@@ -1,0 +1,110 @@
+# The geometry of optimization paths, the second study: each run of a study is trained twice, the
+# second time measured -> figures and claims. Asked for by the target `geometry` alone.
+
+from topography.figures.geometry_panels import FIGURES as GEOMETRY_PANELS
+
+GEOMETRY_FIGURES = list(GEOMETRY_PANELS)
+GEOMETRY_STUDIES = list(config["geometry"]["studies"])
+
+
+localrules:
+    plot_geometry,
+    judge_geometry,
+    publish_geometry,
+
+
+rule record_geometry:
+    input:
+        data=geometry_data,
+    output:
+        records="<results>/geometry/records/{study}.safetensors",
+        summary="<results>/geometry/records/{study}.csv",
+        probes="<results>/geometry/records/{study}.probes.csv",
+    log:
+        "<logs>/record_geometry/{study}.log",
+    benchmark:
+        "<benchmarks>/record_geometry/{study}.tsv"
+    wildcard_constraints:
+        study="|".join(GEOMETRY_STUDIES),
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=GPUS,
+        device=config["device"],
+    params:
+        code=geometry_code,
+        runs=geometry_json,
+    shell:
+        "exec python scripts/record_geometry.py --data {input.data:q} --runs {params.runs:q}"
+        " --device {resources.device:q} --threads {threads} --records {output.records:q}"
+        " --summary {output.summary:q} --probes {output.probes:q} > {log:q} 2>&1"
+
+
+rule plot_geometry:
+    input:
+        records=expand(
+            "<results>/geometry/records/{study}.safetensors", study=GEOMETRY_STUDIES
+        ),
+        probes="<results>/geometry/records/controls.probes.csv",
+    output:
+        expand(
+            "<results>/geometry/{figure}.{suffix}",
+            figure=GEOMETRY_FIGURES,
+            suffix=["pdf", "png", "csv"],
+        ),
+    log:
+        "<logs>/plot_geometry.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        code=code_id("plot_geometry.py"),
+        folder=lambda wildcards, output: os.path.dirname(output[0]),
+        stamp=STAMP,
+    shell:
+        "python scripts/plot_geometry.py --records {input.records:q} --probes {input.probes:q}"
+        " --scale {params.stamp[scale]:q} --dataset {params.stamp[dataset]:q}"
+        " --output-folder {params.folder:q} > {log:q} 2>&1"
+
+
+rule judge_geometry:
+    input:
+        records=expand(
+            "<results>/geometry/records/{study}.safetensors", study=GEOMETRY_STUDIES
+        ),
+        probes="<results>/geometry/records/controls.probes.csv",
+        claims="config/geometry_claims.yaml",
+    output:
+        csv="<results>/geometry/claims.csv",
+        markdown="<results>/geometry/claims.md",
+    log:
+        "<logs>/judge_geometry.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        code=code_id("judge_geometry.py"),
+        stamp=STAMP,
+    shell:
+        "python scripts/judge_geometry.py --records {input.records:q} --probes {input.probes:q}"
+        " --claims {input.claims:q} --scale {params.stamp[scale]:q}"
+        " --dataset {params.stamp[dataset]:q} --csv {output.csv:q}"
+        " --markdown {output.markdown:q} > {log:q} 2>&1"
+
+
+rule publish_geometry:
+    input:
+        rules.plot_geometry.output,
+        rules.judge_geometry.output,
+    output:
+        expand(
+            "results/geometry/{figure}.{suffix}",
+            figure=GEOMETRY_FIGURES,
+            suffix=["pdf", "png", "csv"],
+        ),
+        multiext("results/geometry/claims", ".csv", ".md"),
+    log:
+        "<logs>/publish_geometry.log",
+    conda:
+        "../envs/analysis.yaml"
+    shell:
+        "cp {input:q} results/geometry/ > {log:q} 2>&1"

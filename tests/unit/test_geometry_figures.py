@@ -1,0 +1,256 @@
+"""Figures and claims of the second study, from runs as the configuration names them."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+import judge_geometry
+import plot_geometry
+import record_geometry
+from clones import REPOSITORY
+from topography import command_line, configuration, geometry_claims, storage
+from topography.datasets import load_dataset, write_dataset
+from topography.figures import geometry
+from topography.figures.geometry_panels import FIGURES
+
+CONFIG = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+SMOKE = yaml.safe_load((REPOSITORY / "config/smoke.yaml").read_text())
+CLAIMS = yaml.safe_load((REPOSITORY / "config/geometry_claims.yaml").read_text())
+FEW_EPOCHS = {"epochs": 3}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, script: object, *arguments: object) -> None:
+    """Run a command in this process."""
+    monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
+    command_line.run(script.main)
+
+
+def shortened(runs: dict) -> dict:
+    """The runs of a study, cut to what a test can wait for."""
+    short = {}
+    for name, settings in runs.items():
+        own = {"seeds": min(settings["seeds"], 2), "images": {"train": 128, "test": 50}}
+        if settings["function"] is not None:
+            own["optimizer_settings"] = FEW_EPOCHS
+        elif "batch_size" in settings["optimizer_settings"]:
+            own["optimizer_settings"] = {
+                "batch_size": min(settings["optimizer_settings"]["batch_size"] // 4, 64)
+            }
+        short[name] = configuration.merge(settings, own)
+    return short
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of all studies at the scale smoke, cut further."""
+    folder = tmp_path_factory.mktemp("records")
+    config = configuration.merge(CONFIG, SMOKE)
+    data = []
+    for name in ("digits", "descriptions"):
+        data.append(folder / f"{name}.safetensors")
+        write_dataset(data[-1], load_dataset(name, folder, "download"))
+    flushed = torch.get_default_dtype()
+    with pytest.MonkeyPatch.context() as patch:
+        for study in config["geometry"]["studies"]:
+            runs = shortened(configuration.geometry_runs(config, study))
+            stem = folder / "records" / study
+            run(
+                patch, record_geometry, "--data", *data, "--runs", json.dumps(runs),
+                "--device", "cpu", "--records", f"{stem}.safetensors",
+                "--summary", f"{stem}.csv", "--probes", f"{stem}.probes.csv",
+            )  # fmt: skip
+    torch.set_flush_denormal(False)
+    assert torch.get_default_dtype() == flushed
+    return folder / "records"
+
+
+def test_the_configuration_has_the_runs_that_figures_and_claims_name() -> None:
+    known = {
+        f"{study}/{name}"
+        for study in CONFIG["geometry"]["studies"]
+        for name in configuration.geometry_runs(CONFIG, study)
+    }
+    shown = {name for panels in FIGURES.values() for panel in panels for name in panel.runs}
+    claimed = {name for claim in CLAIMS for name in claim["of"] if "/" in str(name)}
+    assert shown <= known
+    assert claimed <= known
+    assert [f"fig{number}" for number in range(1, 15)] == list(FIGURES)[:14]
+
+
+def test_a_run_is_laid_on_its_optimizer_and_the_defaults() -> None:
+    runs = configuration.geometry_runs(CONFIG, "optimizer")
+    section = CONFIG["geometry"]
+    assert runs["adam"]["optimizer_settings"] == section["optimizers"]["adam"]
+    assert runs["momentum"]["optimizer_settings"] == {
+        **section["optimizers"]["sgd"],
+        "learning_rate": 0.01,
+        "momentum": 0.9,
+    }
+    assert runs["sgd"]["dataset"] == CONFIG["dataset"]
+    assert runs["adam"]["seeds"] == section["defaults"]["seeds"]
+
+
+def test_every_figure_shows_its_panels_with_their_null(recorded: Path) -> None:
+    runs = geometry.read_runs(sorted(recorded.glob("*.safetensors")))
+    probes = storage.read_table(recorded / "controls.probes.csv")
+    for name, panels in FIGURES.items():
+        numbers = geometry.shown_numbers(panels, runs, probes)
+        assert numbers["panel"].nunique() == len(panels), name
+        for letter, panel in zip("abcdefghijkl", panels, strict=False):
+            rows = numbers[numbers["panel"] == letter]
+            assert rows["mean"].notna().all(), (name, panel)
+            assert (rows["low"] <= rows["mean"] + 1e-12).all()
+            assert (rows["mean"] <= rows["high"] + 1e-12).all()
+            # Every cosine beside its null.
+            if "cosine" in panel.quantity and panel.kind == "path":
+                assert rows["comparison"].notna().any(), (name, panel)
+    cosines = runs["optimizer/sgd"].shown("cosine")
+    last = runs["optimizer/sgd"].records["loss"].shape[1]
+    steps_per_epoch = runs["optimizer/sgd"].notes["steps_per_epoch"]
+    assert cosines.shape[1] == last - steps_per_epoch  # without the last epoch
+
+
+@pytest.mark.parametrize("figure", ["fig2", "fig5", "probes"])
+def test_figures_are_drawn_and_say_what_the_null_is(recorded: Path, figure: str) -> None:
+    runs = geometry.read_runs(sorted(recorded.glob("*.safetensors")))
+    probes = storage.read_table(recorded / "controls.probes.csv")
+    panels = FIGURES[figure]
+    drawn = geometry.draw(panels, geometry.shown_numbers(panels, runs, probes))
+    assert [axes.get_title() for axes in drawn.axes] == [panel.title for panel in panels]
+    assert "right angles" in drawn.legends[0].texts[0].get_text()
+
+
+def test_the_script_writes_all_files_of_a_figure(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plot_geometry, "FIGURES", {"fig4": FIGURES["fig4"]})
+    run(
+        monkeypatch, plot_geometry, "--records", *sorted(recorded.glob("*.safetensors")),
+        "--probes", recorded / "controls.probes.csv", "--scale", "smoke", "--dataset", "digits",
+        "--output-folder", tmp_path,
+    )  # fmt: skip
+    assert (tmp_path / "fig4.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "fig4.png").read_bytes().startswith(b"\x89PNG")
+    numbers = storage.read_table(tmp_path / "fig4.csv")
+    assert set(numbers["series"]) == {"seed 0", "seed 1", "epochs_5", "epochs_10", "epochs_20"}
+
+
+def test_summaries_hold_every_epoch_of_every_run(recorded: Path) -> None:
+    table = storage.read_table(recorded / "optimizer.csv")
+    cosine = table[table["quantity"] == "cosine"]
+    assert set(cosine["run"]) == {"sgd", "momentum", "adam"}
+    assert cosine.groupby("run")["epoch"].max().tolist() == [4, 4, 4]
+    runs = geometry.read_runs([recorded / "optimizer.safetensors"])
+    first = runs["optimizer/adam"].shown("cosine")[
+        0, : runs["optimizer/adam"].notes["steps_per_epoch"]
+    ]
+    row = cosine[(cosine["run"] == "adam") & (cosine["epoch"] == 1)].iloc[0]
+    assert row["mean"] == pytest.approx(first.mean(), rel=1e-6)
+    assert row["minimum"] == pytest.approx(first.min(), rel=1e-6)
+
+
+# Claims -------------------------------------------------------------------------------------------
+
+
+def test_every_claim_gets_a_verdict(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(
+        monkeypatch, judge_geometry, "--records", *sorted(recorded.glob("*.safetensors")),
+        "--probes", recorded / "controls.probes.csv", "--scale", "smoke", "--dataset", "digits",
+        "--claims", REPOSITORY / "config/geometry_claims.yaml",
+        "--csv", tmp_path / "claims.csv", "--markdown", tmp_path / "claims.md",
+    )  # fmt: skip
+    table = storage.read_table(tmp_path / "claims.csv")
+    assert table["claim"].tolist() == [claim["id"] for claim in CLAIMS]
+    assert set(table["verdict"]) <= {
+        geometry_claims.AGREES,
+        geometry_claims.SAYS_NOTHING,
+        geometry_claims.DISAGREES,
+        geometry_claims.UNDECIDED,
+    }
+    text = (tmp_path / "claims.md").read_text()
+    assert text.count("\n| Sec.") == len(CLAIMS)
+    assert "smoke" in text
+
+
+def made_up_run(cosine: np.ndarray, batch_size: int = 8, update: float = 1.0) -> geometry.Run:
+    """A run of 4 epochs with these cosines [S, T], of unit gradients and distances."""
+    ones = np.ones_like(cosine)
+    records = {
+        "loss": ones,
+        "learning_rate": ones,
+        "gradient_norm": ones,
+        "update_norm": update * ones,
+        "distance": ones[:, None],
+        "gradient_product": cosine[:, None],
+        "update_product": -cosine[:, None],
+    }
+    notes = {
+        "seeds": list(range(len(cosine))),
+        "references": ["end"],
+        "steps_per_epoch": cosine.shape[1] // 4,
+        "settings": {"optimizer_settings": {"batch_size": batch_size}},
+    }
+    return geometry.Run(notes, records)
+
+
+def judged(measure: str, of: list, limits: list, runs: dict) -> pd.Series:
+    claim = {
+        "id": "x", "section": "1", "statement": "s", "measure": measure, "of": of, "range": limits
+    }  # fmt: skip
+    return geometry_claims.judge([claim], runs, pd.DataFrame()).iloc[0]
+
+
+def test_verdicts_follow_the_seeds_and_the_null() -> None:
+    half = np.full((2, 8), 0.5)
+    runs = {"a/low": made_up_run(half), "a/high": made_up_run(2 * half)}
+    ratio = judged("cosine_ratio", ["a/high", "a/low"], [1.5, 3], runs)
+    assert (ratio["measured"], ratio["null_model"]) == (2.0, 1.0)
+    assert ratio["verdict"] == "agrees"
+    assert judged("cosine_ratio", ["a/high", "a/low"], [0.5, 3], runs)["verdict"] == (
+        "agrees, as does the null model"
+    )
+    assert judged("cosine_ratio", ["a/high", "a/low"], [3, 9], runs)["verdict"] == "disagrees"
+    runs["a/mixed"] = made_up_run(np.array([[0.5] * 8, [0.1] * 8]))
+    mixed = judged("cosine_ratio", ["a/mixed", "a/low"], [0.9, 1.1], runs)
+    assert mixed["verdict"] == "undecided"
+    assert mixed["lowest_seed"] == pytest.approx(0.2)
+    assert mixed["highest_seed"] == 1.0
+
+
+def test_negative_steps_are_counted_without_the_last_epoch() -> None:
+    cosine = np.array([[0.1, -0.1, 0.1, 0.1, 0.1, -0.1, -1, -1], [0.1] * 8])
+    runs = {"a/b": made_up_run(cosine)}
+    found = judged("negative_fraction", ["a/b"], [0, 0.5], runs)
+    assert (found["lowest_seed"], found["highest_seed"]) == (0, pytest.approx(2 / 6))
+    assert judged("seeds_with_negatives", ["a/b"], [0, 1], runs)["measured"] == 0.5
+
+
+def test_exponents_are_those_of_power_laws() -> None:
+    runs = {
+        f"a/{size}": made_up_run(np.full((2, 8), 0.1 * size**0.3), batch_size=size)
+        for size in (4, 16, 64)
+    }
+    found = judged("batch_size_exponent", list(runs), [0, 1], runs)
+    assert found["measured"] == pytest.approx(0.3)
+    probes = pd.DataFrame({"probe": "train", "batch_size": [4, 16, 64, 256]})
+    probes["cosine"] = 0.01 * probes["batch_size"] ** 0.5
+    measured = geometry_claims.probe_exponent([16, "largest"], {}, probes).values
+    assert measured[0] == pytest.approx(0.5)
+
+
+def test_claims_about_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="names the measure"):
+        judged("beauty", ["a/b"], [0, 1], {})
+    with pytest.raises(ValueError, match="not among the recorded runs"):
+        judged("negative_fraction", ["a/b"], [0, 1], {})
+    assert math.isnan(geometry_claims.Measurement(np.array([1.0])).null)

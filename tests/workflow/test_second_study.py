@@ -1,0 +1,71 @@
+"""The second study is a target of its own, and its stages know what they depend on."""
+
+import pytest
+
+from clones import SMOKE, Workflow
+
+STUDIES = 11
+
+
+def test_the_target_records_every_study_and_trains_nothing_else(fresh: Workflow) -> None:
+    jobs = fresh.jobs("geometry", *SMOKE)
+    rules = [job.rule for job in jobs]
+    assert rules.count("record_geometry") == STUDIES
+    assert set(rules) == {
+        "prepare_dataset",
+        "record_geometry",
+        "plot_geometry",
+        "judge_geometry",
+        "publish_geometry",
+    }
+    datasets = {job.wildcards["dataset"] for job in jobs if job.rule == "prepare_dataset"}
+    assert datasets == {"digits", "descriptions"}
+
+
+@pytest.mark.parametrize(
+    ("change", "studies"),
+    [
+        ("geometry: {studies: {main: {lbfgs: {seeds: 3}}}}", {"main"}),
+        ("geometry: {optimizers: {adam: {epochs: 2}}}", {"optimizer", "text"}),
+    ],
+)
+def test_a_study_is_recorded_with_its_settings(
+    clone: Workflow, change: str, studies: set[str]
+) -> None:
+    """The runs that a setting reaches differ in their command, all others do not."""
+    (clone.folder / "mine.yaml").write_text(change)
+
+    def commands(*arguments: str) -> dict[str, str]:
+        listing = clone.run("-n", "-p", "geometry", *arguments).stdout
+        lines = [line for line in listing.splitlines() if "record_geometry.py" in line]
+        return {line.split("--records ")[1].split(".")[0].split("/")[-1]: line for line in lines}
+
+    before = commands(*SMOKE)
+    after = commands(*SMOKE, "--configfile", "mine.yaml")
+    assert len(before) == STUDIES
+    assert {study for study in before if before[study] != after[study]} == studies
+
+
+def test_a_function_is_recorded_from_end_to_end(clone: Workflow) -> None:
+    file = clone.folder / "few.yaml"
+    file.write_text(
+        "geometry: {studies: {functions: {asymmetric_linear: {seeds: 1},"
+        " sinusoidal_mixture: {seeds: 1, optimizer_settings: {epochs: 2}},"
+        " small_steps: {seeds: 1, optimizer_settings: {epochs: 2}}}}}"
+    )
+    target = "results/smoke/geometry/records/functions.csv"
+    clone.run("--cores", "1", target, *SMOKE, "--configfile", str(file))
+    assert "small_steps" in (clone.folder / target).read_text()
+    log = clone.folder / "results/smoke/logs/record_geometry/functions.log"
+    assert "sinusoidal_mixture: 1 seeds, 200 steps" in log.read_text()
+
+
+def test_a_typing_error_in_a_run_is_refused(clone: Workflow) -> None:
+    (clone.folder / "mine.yaml").write_text(
+        "geometry: {studies: {optimizer: {adam: {lable_noise: 0.1}}}}"
+    )
+    done = clone.run("-n", "geometry", "--configfile", "mine.yaml", check=False)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "geometry.studies.optimizer.adam.lable_noise" in said
+    assert "Did you mean label_noise?" in said
