@@ -70,4 +70,9 @@ rule all:
 # Not part of `all`: a study of its own.
 rule geometry:
     input:
-        rules.publish_geometry.output,
+        expand(
+            "results/geometry/{figure}.{suffix}",
+            figure=GEOMETRY_PANELS,
+            suffix=["pdf", "png", "csv"],
+        ),
+        rules.publish_geometry_claims.output,

@@ -236,3 +236,17 @@ def geometry_code(wildcards):
         if run["function"] is None
     }
     return code_id("record_geometry.py", *sorted(modules))(wildcards)
+
+
+def geometry_records(panels):
+    """Records of the studies whose runs some panels show."""
+    studies = {name.split("/")[0] for panel in panels for name in panel.runs}
+    return [
+        f"<results>/geometry/records/{study}.safetensors" for study in sorted(studies)
+    ]
+
+
+def geometry_probes(panels):
+    """Table of the probes, where some panels show them."""
+    shown = any(panel.kind in ("gradients", "probes") for panel in panels)
+    return ["<results>/geometry/records/controls.probes.csv"] if shown else []

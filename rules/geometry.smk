@@ -3,7 +3,6 @@
 
 from topography.figures.geometry_panels import FIGURES as GEOMETRY_PANELS
 
-GEOMETRY_FIGURES = list(GEOMETRY_PANELS)
 GEOMETRY_STUDIES = list(config["geometry"]["studies"])
 
 
@@ -11,6 +10,7 @@ localrules:
     plot_geometry,
     judge_geometry,
     publish_geometry,
+    publish_geometry_claims,
 
 
 rule record_geometry:
@@ -43,28 +43,24 @@ rule record_geometry:
 
 rule plot_geometry:
     input:
-        records=expand(
-            "<results>/geometry/records/{study}.safetensors", study=GEOMETRY_STUDIES
-        ),
-        probes="<results>/geometry/records/controls.probes.csv",
+        records=lambda wildcards: geometry_records(GEOMETRY_PANELS[wildcards.figure]),
+        probes=lambda wildcards: geometry_probes(GEOMETRY_PANELS[wildcards.figure]),
     output:
-        expand(
-            "<results>/geometry/{figure}.{suffix}",
-            figure=GEOMETRY_FIGURES,
-            suffix=["pdf", "png", "csv"],
-        ),
+        multiext("<results>/geometry/{figure}", ".pdf", ".png", ".csv"),
     log:
-        "<logs>/plot_geometry.log",
+        "<logs>/plot_geometry/{figure}.log",
+    wildcard_constraints:
+        figure="|".join(GEOMETRY_PANELS),
     conda:
         "../envs/analysis.yaml"
     params:
         code=code_id("plot_geometry.py"),
-        folder=lambda wildcards, output: os.path.dirname(output[0]),
+        stem=without_suffix,
         stamp=STAMP,
     shell:
-        "python scripts/plot_geometry.py --records {input.records:q} --probes {input.probes:q}"
-        " --scale {params.stamp[scale]:q} --dataset {params.stamp[dataset]:q}"
-        " --output-folder {params.folder:q} > {log:q} 2>&1"
+        "python scripts/plot_geometry.py --figure {wildcards.figure:q}"
+        " --records {input.records:q} --probes {input.probes:q} --scale {params.stamp[scale]:q}"
+        " --dataset {params.stamp[dataset]:q} --output-stem {params.stem:q} > {log:q} 2>&1"
 
 
 rule judge_geometry:
@@ -93,17 +89,26 @@ rule judge_geometry:
 
 rule publish_geometry:
     input:
-        rules.plot_geometry.output,
-        rules.judge_geometry.output,
+        multiext("<results>/geometry/{figure}", ".pdf", ".png", ".csv"),
     output:
-        expand(
-            "results/geometry/{figure}.{suffix}",
-            figure=GEOMETRY_FIGURES,
-            suffix=["pdf", "png", "csv"],
-        ),
+        multiext("results/geometry/{figure}", ".pdf", ".png", ".csv"),
+    log:
+        "<logs>/publish_geometry/{figure}.log",
+    wildcard_constraints:
+        figure="|".join(GEOMETRY_PANELS),
+    conda:
+        "../envs/analysis.yaml"
+    shell:
+        "cp {input:q} results/geometry/ > {log:q} 2>&1"
+
+
+rule publish_geometry_claims:
+    input:
+        multiext("<results>/geometry/claims", ".csv", ".md"),
+    output:
         multiext("results/geometry/claims", ".csv", ".md"),
     log:
-        "<logs>/publish_geometry.log",
+        "<logs>/publish_geometry_claims.log",
     conda:
         "../envs/analysis.yaml"
     shell:

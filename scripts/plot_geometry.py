@@ -1,7 +1,9 @@
-"""Figures of the geometry of optimization paths, all from the same records."""
+"""One figure of the geometry of optimization paths."""
 
 import argparse
 from pathlib import Path
+
+import pandas as pd
 
 from topography import command_line, storage
 from topography.figures import geometry, style
@@ -11,34 +13,41 @@ from topography.figures.geometry_panels import FIGURES
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--figure", required=True, choices=FIGURES, help="which one")
     parser.add_argument(
         "--records",
         type=Path,
         nargs="+",
         required=True,
-        help="records {study}.safetensors of all studies",
+        help="records {study}.safetensors of the studies that it shows",
     )
     parser.add_argument(
-        "--probes", type=Path, required=True, help="CSV: probes of the study controls"
+        "--probes",
+        type=Path,
+        nargs="?",
+        help="CSV: probes of the study controls, for a figure that shows them",
     )
     parser.add_argument("--scale", required=True, help="name of the scale, stamped in a corner")
     parser.add_argument("--dataset", required=True, help="name of the dataset, stamped likewise")
     parser.add_argument(
-        "--output-folder", type=Path, required=True, help="where to write all figures"
+        "--output-stem",
+        type=Path,
+        required=True,
+        help="figure to write, without suffix: .pdf, .png and .csv are added",
     )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Draw and write the figures."""
+    """Draw and write the figure."""
     arguments = parse_arguments()
+    panels = FIGURES[arguments.figure]
     runs = geometry.read_runs(arguments.records)
-    probes = storage.read_table(arguments.probes)
-    for name, panels in FIGURES.items():
-        numbers = geometry.shown_numbers(panels, runs, probes)
-        figure = geometry.draw(panels, numbers)
-        style.stamp(figure, arguments.scale, arguments.dataset)
-        style.save(figure, numbers, arguments.output_folder / name)
+    probes = storage.read_table(arguments.probes) if arguments.probes else pd.DataFrame()
+    numbers = geometry.shown_numbers(panels, runs, probes)
+    figure = geometry.draw(panels, numbers)
+    style.stamp(figure, arguments.scale, arguments.dataset)
+    style.save(figure, numbers, arguments.output_stem)
 
 
 if __name__ == "__main__":

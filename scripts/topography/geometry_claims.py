@@ -180,10 +180,13 @@ def probe_exponent(of: Sequence[Any], runs: Runs, probes: pd.DataFrame) -> Measu
 
     A limit that is no size of a probe counts as the smallest or the largest.
     """
-    curve = probe_curve(probes)
+    run, *limits = of
+    curve, _ = probe_curve(runs[run], probes)
     first, last = (
         limit if limit in set(curve["position"]) else end
-        for limit, end in zip(of, (curve["position"].min(), curve["position"].max()), strict=True)
+        for limit, end in zip(
+            limits, (curve["position"].min(), curve["position"].max()), strict=True
+        )
     )
     chosen = curve[curve["position"].between(first, last)]
     if len(chosen) < 2:

@@ -131,11 +131,10 @@ def test_figures_are_drawn_and_say_what_the_null_is(recorded: Path, figure: str)
 def test_the_script_writes_all_files_of_a_figure(
     recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plot_geometry, "FIGURES", {"fig4": FIGURES["fig4"]})
     run(
-        monkeypatch, plot_geometry, "--records", *sorted(recorded.glob("*.safetensors")),
-        "--probes", recorded / "controls.probes.csv", "--scale", "smoke", "--dataset", "digits",
-        "--output-folder", tmp_path,
+        monkeypatch, plot_geometry, "--figure", "fig4",
+        "--records", recorded / "optimizer.safetensors", recorded / "epochs.safetensors",
+        "--scale", "smoke", "--dataset", "digits", "--output-stem", tmp_path / "fig4",
     )  # fmt: skip
     assert (tmp_path / "fig4.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "fig4.png").read_bytes().startswith(b"\x89PNG")
@@ -244,7 +243,12 @@ def test_exponents_are_those_of_power_laws() -> None:
     assert found["measured"] == pytest.approx(0.3)
     probes = pd.DataFrame({"probe": "train", "batch_size": [4, 16, 64, 256]})
     probes["cosine"] = 0.01 * probes["batch_size"] ** 0.5
-    measured = geometry_claims.probe_exponent([16, "largest"], {}, probes).values
+    # Epochs have two steps: probes of the first and of the last one do not count.
+    skewed = probes.assign(cosine=1.0)
+    probes = pd.concat(
+        [skewed.assign(iteration=1), probes.assign(iteration=2), skewed.assign(iteration=6)]
+    )
+    measured = geometry_claims.probe_exponent(["a/4", 16, "largest"], runs, probes).values
     assert measured[0] == pytest.approx(0.5)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from clones import SMOKE, Workflow
 
-STUDIES = 11
+STUDIES, FIGURES = 11, 17
 
 
 def test_the_target_records_every_study_and_trains_nothing_else(fresh: Workflow) -> None:
@@ -17,9 +17,21 @@ def test_the_target_records_every_study_and_trains_nothing_else(fresh: Workflow)
         "plot_geometry",
         "judge_geometry",
         "publish_geometry",
+        "publish_geometry_claims",
     }
+    assert rules.count("publish_geometry") == FIGURES
     datasets = {job.wildcards["dataset"] for job in jobs if job.rule == "prepare_dataset"}
     assert datasets == {"digits", "descriptions"}
+
+
+def test_one_figure_records_its_studies_only(fresh: Workflow) -> None:
+    jobs = fresh.jobs("results/geometry/fig5.pdf", *SMOKE)
+    assert [job.wildcards["study"] for job in jobs if job.rule == "record_geometry"] == [
+        "functions"
+    ]
+    probed = fresh.jobs("results/geometry/probes.pdf", *SMOKE)
+    studies = {job.wildcards["study"] for job in probed if job.rule == "record_geometry"}
+    assert studies == {"controls", "batch_size"}
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,8 @@ def _series(panel: Panel, runs: Mapping[str, Run], probes: pd.DataFrame) -> dict
     if panel.kind == "gradients":
         return _gradients(first, probes)
     if panel.kind == "probes":
-        return {"measured, and the fit": probe_curve(probes)}
+        curve, noise_scale = probe_curve(first, probes)
+        return {f"noise scale {noise_scale:.0f} images": curve}
     if panel.kind == "batch sizes":
         return {"measured, and the null": batch_size_curve([runs[name] for name in panel.runs])}
     if panel.quantity.endswith(BY_SEED):
@@ -116,7 +117,11 @@ def _series(panel: Panel, runs: Mapping[str, Run], probes: pd.DataFrame) -> dict
             f"seed {seed}": _along(first, "cosine", rows=[row])
             for row, seed in enumerate(first.notes["seeds"])
         }
-    return {name.split("/")[1]: _along(runs[name], panel.quantity) for name in panel.runs}
+    labels = panel.labels or [name.split("/")[1] for name in panel.runs]
+    return {
+        label: _along(runs[name], panel.quantity)
+        for label, name in zip(labels, panel.runs, strict=True)
+    }
 
 
 def _along(
@@ -154,15 +159,19 @@ def _gradients(run: Run, probes: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def probe_curve(probes: pd.DataFrame) -> pd.DataFrame:
-    """Mean cosine by the size of minibatches on one path, and the fit of the noise scale."""
-    groups = probes[probes["probe"] == "train"].groupby("batch_size")["cosine"]
+def probe_curve(run: Run, probes: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """Mean cosine by the size of minibatches on one path, with a fit, and its noise scale.
+
+    Without the first epoch, in which all cosines are several times as high, and the last.
+    """
+    counts = probes["iteration"].between(run.notes["steps_per_epoch"], run.steps, inclusive="left")
+    groups = probes[counts & (probes["probe"] == "train")].groupby("batch_size")["cosine"]
     table = groups.agg(mean="mean", low="min", high="max").reset_index(names="position")
     full, noise_scale = ratios.fit_noise_scale(
         table["position"].to_numpy(float), table["mean"].to_numpy()
     )
     fit = full / np.sqrt(1 + noise_scale / table["position"])
-    return table.assign(comparison=fit)
+    return table.assign(comparison=fit), noise_scale
 
 
 def batch_size_curve(runs: Sequence[Run]) -> pd.DataFrame:
@@ -197,11 +206,9 @@ def draw(panels: Sequence[Panel], numbers: pd.DataFrame) -> Figure:
     for axes, panel, letter in zip(grid, panels, string.ascii_lowercase, strict=False):
         style.name_panel(axes, letter, panel.title)
         _draw_panel(axes, panel, numbers[numbers["panel"] == letter])
-    figure.legend(
-        handles=[Line2D([], [], color=style.FAINT, label=_dashed_label(panels), **DASHED)],
-        loc="outside lower left",
-        fontsize=7,
-    )
+    if numbers["comparison"].notna().any():
+        dashed = Line2D([], [], color=style.FAINT, label=_dashed_label(panels), **DASHED)
+        figure.legend(handles=[dashed], loc="outside lower left", fontsize=7)
     return figure
 
 
@@ -230,7 +237,10 @@ def _draw_panel(axes: Axes, panel: Panel, numbers: pd.DataFrame) -> None:
     axes.set_xlabel("Images per minibatch" if by_size else "Epoch")
     axes.set_ylabel(LABELS[panel.quantity.removesuffix(BY_SEED)])
     if numbers["series"].nunique() > 1 or by_size:
-        axes.legend(fontsize=6, handlelength=1.2)
+        # Cosines leave room at the upper right after the first epoch; elsewhere it differs.
+        cosines = "cosine" in panel.quantity and not by_size
+        place = {"loc": "upper right", "ncols": 2} if cosines else {}
+        axes.legend(fontsize=6, handlelength=1.2, **place)
 
 
 def _scale(axes: Axes, panel: Panel, numbers: pd.DataFrame) -> None:
@@ -249,7 +259,10 @@ def _scale(axes: Axes, panel: Panel, numbers: pd.DataFrame) -> None:
         _show_signs(axes, 1.0, [-100.0, -10.0, -1.0, 0.0, 1.0, 10.0, 100.0, 1000.0])
         axes.set_ylim(1.3 * low, 1.3 * high)
     else:
-        axes.axhline(0.0, color=style.FAINT, linewidth=0.5)
+        decade = 10.0 ** np.floor(np.log10(numbers["mean"].abs().min()))
+        powers = decade * 10.0 ** np.arange(7)
+        _show_signs(axes, decade, [*-powers[::-1], 0.0, *powers])
+        axes.set_ylim(1.3 * low, 1.3 * high)
 
 
 def _show_signs(axes: Axes, linear_below: float, ticks: list[float]) -> None:

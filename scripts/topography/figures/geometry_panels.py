@@ -14,12 +14,14 @@ class Panel(NamedTuple):
     kind: "path" shows the quantity over the epochs of the runs; "references" the cosine with each
     reference point of one run, and "gradients" that of its further gradients; "probes" the cosine
     over the sizes of minibatches on one path, and "batch sizes" over those of whole runs.
+    labels: of the runs in the legend, where their names do not say what differs.
     """
 
     title: str
     quantity: str
     runs: tuple[str, ...]
     kind: str = "path"
+    labels: tuple[str, ...] = ()
 
 
 COSINE, RSI, ERROR_BOUND = "cosine", "rsi", "error_bound"
@@ -30,6 +32,7 @@ TEXT_BATCH_SIZES = tuple(f"text/batch_{size}" for size in (16, 64, 256))
 EPOCHS = tuple(f"epochs/epochs_{number}" for number in (5, 10, 20))
 WIDTHS = tuple(f"shape/width_{units}" for units in (32, 128, 512))
 DEPTHS = ("shape/depth_1", "shape/width_128", "shape/depth_4")
+DEPTH_LABELS = ("1 hidden layer", "2 hidden layers", "4 hidden layers")
 CONVOLUTIONAL = ("networks/lenet", "networks/resnet")
 SETTINGS = {
     "interpolating": ("regime/interpolating",),
@@ -39,16 +42,16 @@ SETTINGS = {
 }
 
 
-def _rsi_and_error_bound(*groups: tuple[str, tuple[str, ...]]) -> list[Panel]:
-    return [
-        Panel(title, quantity, runs) for title, runs in groups for quantity in (RSI, ERROR_BOUND)
-    ]
+def _rsi_and_error_bound(
+    title: str, runs: tuple[str, ...], labels: tuple[str, ...] = ()
+) -> list[Panel]:
+    return [Panel(title, quantity, runs, labels=labels) for quantity in (RSI, ERROR_BOUND)]
 
 
 FIGURES = {
     "fig1": [
         Panel("width", COSINE, WIDTHS),
-        Panel("depth", COSINE, DEPTHS),
+        Panel("depth", COSINE, DEPTHS, labels=DEPTH_LABELS),
         Panel("batch size, text", COSINE, TEXT_BATCH_SIZES),
         Panel("optimizer", COSINE, OPTIMIZERS),
         Panel("two convolutional networks", COSINE, CONVOLUTIONAL),
@@ -79,11 +82,14 @@ FIGURES = {
         Panel("batch size", COSINE, BATCH_SIZES),
         Panel("mean over the run", COSINE, BATCH_SIZES, "batch sizes"),
     ],
-    "fig7": _rsi_and_error_bound(("width", WIDTHS), ("depth", DEPTHS)),
-    "fig8": _rsi_and_error_bound(("batch size, text", TEXT_BATCH_SIZES)),
-    "fig9": _rsi_and_error_bound(("batch size", BATCH_SIZES)),
-    "fig10": _rsi_and_error_bound(("optimizer", OPTIMIZERS)),
-    "fig11": _rsi_and_error_bound(("convolutional networks", CONVOLUTIONAL)),
+    "fig7": [
+        *_rsi_and_error_bound("width", WIDTHS),
+        *_rsi_and_error_bound("depth", DEPTHS, DEPTH_LABELS),
+    ],
+    "fig8": _rsi_and_error_bound("batch size, text", TEXT_BATCH_SIZES),
+    "fig9": _rsi_and_error_bound("batch size", BATCH_SIZES),
+    "fig10": _rsi_and_error_bound("optimizer", OPTIMIZERS),
+    "fig11": _rsi_and_error_bound("convolutional networks", CONVOLUTIONAL),
     "fig12": [
         Panel("distance left", "distance", OPTIMIZERS),
         Panel("length of a step", "update_norm", OPTIMIZERS),
