@@ -58,7 +58,7 @@ rule plot_geometry:
         stem=without_suffix,
         stamp=STAMP,
     shell:
-        "python scripts/plot_geometry.py --figure {wildcards.figure:q}"
+        "exec python scripts/plot_geometry.py --figure {wildcards.figure:q}"
         " --records {input.records:q} --probes {input.probes:q} --scale {params.stamp[scale]:q}"
         " --dataset {params.stamp[dataset]:q} --output-stem {params.stem:q} > {log:q} 2>&1"
 
@@ -81,7 +81,7 @@ rule judge_geometry:
         code=code_id("judge_geometry.py"),
         stamp=STAMP,
     shell:
-        "python scripts/judge_geometry.py --records {input.records:q} --probes {input.probes:q}"
+        "exec python scripts/judge_geometry.py --records {input.records:q} --probes {input.probes:q}"
         " --claims {input.claims:q} --scale {params.stamp[scale]:q}"
         " --dataset {params.stamp[dataset]:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q} > {log:q} 2>&1"

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from topography import command_line
+from topography import command_line, orphans
 
 
 def arguments() -> argparse.Namespace:
@@ -56,6 +56,7 @@ def main() -> None:
         summaries.append(table.assign(run=name))
         if len(recording.probes):
             probes.append(recording.probes.assign(run=name))
+    orphans.refuse_orphan()
     write_tensors(args.records, tensors, {"runs": json.dumps(notes)})
     write_table(args.summary, pandas.concat(summaries, ignore_index=True))
     empty = pandas.DataFrame({"run": []}, dtype=object)
