@@ -1,0 +1,145 @@
+"""Claims of a paper as data: how they are read, resampled and judged.
+
+A claim says what is measured and in which range the measurement must lie, before anything is run. A
+verdict compares that range with an interval, not with a single number: agreement must be shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from topography.errors import TopographyError
+
+AGREES = "agrees"
+DIFFERS = "differs"
+INCONCLUSIVE = "inconclusive"
+NOT_COMPARABLE = "not comparable at this scale"
+VERDICTS = (AGREES, DIFFERS, INCONCLUSIVE, NOT_COMPARABLE)
+
+LEVEL = 0.95
+
+
+class ClaimError(TopographyError):
+    """The file of claims cannot be used."""
+
+
+def read_claims(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
+    """Content of a file of claims, a mapping with the list ``claims`` in it.
+
+    required, optional: keys of a claim. ``id`` must be unique; other keys are an error, so that a
+    typing error cannot loosen a claim.
+
+    Raises:
+        ClaimError: the file is missing, is not YAML, or a claim has missing or unknown keys.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ClaimError(f"Cannot read the claims in {path}: {error}. Correct that file.") from None
+    if not isinstance(content, Mapping) or not isinstance(content.get("claims"), list):
+        raise ClaimError(f"{path} holds no list `claims`. Add it; see config/claims.yaml.")
+    seen: set[str] = set()
+    for number, claim in enumerate(content["claims"], start=1):
+        name = claim.get("id", f"number {number}") if isinstance(claim, Mapping) else number
+        missing = [key for key in required if key not in claim]
+        unknown = sorted(set(claim) - {*required, *optional})
+        if missing or unknown or name in seen:
+            problem = f"lacks {missing}" if missing else f"has unknown keys {unknown}"
+            problem = "has the id of another claim" if name in seen else problem
+            raise ClaimError(f"Claim {name} in {path} {problem}. Correct the claim.")
+        seen.add(name)
+    return dict(content)
+
+
+def band(value: float, tolerance: Mapping[str, float]) -> tuple[float, float]:
+    """Range of measurements that count as the published ``value``.
+
+    tolerance: one of ``absolute`` (value ± it), ``relative`` (± that fraction of the value) and
+    ``factor`` (from value / factor to value * factor, for a value above 0).
+
+    Raises:
+        ClaimError: another tolerance, or more than one.
+    """
+    match dict(tolerance):
+        case {"absolute": width, **rest} if not rest:
+            return value - width, value + width
+        case {"relative": fraction, **rest} if not rest:
+            return value - fraction * abs(value), value + fraction * abs(value)
+        case {"factor": factor, **rest} if not rest and value > 0:
+            return value / factor, value * factor
+    raise ClaimError(
+        f"The tolerance {dict(tolerance)} of the value {value} is not one of absolute, relative or "
+        "(for a value above 0) factor, with a number. Correct it in the file of claims."
+    )
+
+
+def interval(resampled: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Percentile bootstrap interval of resampled values [R]; NaN values are left out.
+
+    NaN twice where more than half of the values are NaN: then there is no interval.
+    """
+    known = resampled[~np.isnan(resampled)]
+    if 2 * len(known) < len(resampled):
+        return np.nan, np.nan
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def verdict(low: float, high: float, allowed: tuple[float, float]) -> str:
+    """Agrees if all of the interval from low to high is allowed, differs if nothing of it is.
+
+    In between, or without an interval (NaN), the measurement decides nothing.
+    """
+    if np.isnan([low, high]).any():
+        return INCONCLUSIVE
+    if allowed[0] <= low and high <= allowed[1]:
+        return AGREES
+    return DIFFERS if high < allowed[0] or low > allowed[1] else INCONCLUSIVE
+
+
+# Resampling ---------------------------------------------------------------------------------------
+
+
+def run_counts(runs: int, resamples: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each run is drawn in each bootstrap resample: float64 [R, runs], rows sum to runs.
+
+    With such counts as weights, any statistic of a resample is a weighted one of the original.
+    """
+    return generator.multinomial(runs, np.full(runs, 1 / runs), size=resamples).astype(float)
+
+
+def pair_counts(counts: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """How often each pair occurs among resampled runs: [R, pairs], the product of its runs' counts.
+
+    Resampling runs, not pairs, respects that pairs share runs: a run with high barriers raises all
+    pairs it belongs to. A resampled run has no pair with its own copy.
+
+    counts: [R, runs]; i, j: the two runs of each pair [pairs].
+    """
+    return counts[:, i] * counts[:, j]
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean [R] of values [n] under each row of weights [R, n]; NaN for a row without weight."""
+    with np.errstate(invalid="ignore"):
+        return weights @ values / weights.sum(axis=1)
+
+
+def probability_of_superiority(
+    first: np.ndarray, second: np.ndarray, first_weights: np.ndarray, second_weights: np.ndarray
+) -> np.ndarray:
+    """P(first > second) + P(first = second) / 2, under each row of weights: [R].
+
+    The effect size of the Mann-Whitney test, U / (n m); also the area under the ROC curve (AUC) of
+    telling first from second by their values. 0.5: no tendency; 1: every first above every second.
+
+    first, second: values [n], [m]; weights: [R, n], [R, m]. NaN for a row without weight.
+    """
+    above = (first[:, None] > second) + 0.5 * (first[:, None] == second)
+    with np.errstate(invalid="ignore"):
+        return ((first_weights @ above) * second_weights).sum(axis=1) / (
+            first_weights.sum(axis=1) * second_weights.sum(axis=1)
+        )
