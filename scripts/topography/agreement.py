@@ -1,0 +1,522 @@
+"""The results of one scale held against the numbers and claims of the paper.
+
+Every measure is computed at once for the results themselves and for bootstrap resamples of the
+runs: as a weighted statistic, whose weights are how often a run was drawn.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from topography import claims, storage
+from topography.naming import architecture_label, by_folder_and_stem, split_set
+
+Settings = Mapping[str, Any]
+
+REQUIRED = ("id", "where", "statement", "measure", "of", "needs", "why")
+OPTIONAL = ("claim", "published", "tolerance", "range", "architectures", "figure")
+RESAMPLES = 2000
+RESAMPLING_SEED = 0
+# With three runs a side, even a complete separation has p = 0.1 in a two-sided Mann-Whitney test.
+FEWEST_RUNS = 4
+UNBOUNDED = 1e9  # how the file of claims writes "no upper limit"
+PAPER, CUT, ELSEWHERE = "the paper's", "cut", "weights from elsewhere"
+
+
+class NotMeasured(Exception):
+    """The results do not hold what a measure needs; the message says what."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """values: [1 + R], of the results and of their resamples, or [1] where nothing is random.
+
+    runs: how many runs each set has, the fewest. method: how it was tested. p_value: two-sided,
+    NaN where the method gives none.
+    """
+
+    values: np.ndarray
+    runs: int
+    method: str
+    p_value: float = np.nan
+
+
+@dataclass(frozen=True)
+class Results:
+    """What one scale computed.
+
+    selections, histories: by (architecture, optimizer). moments: by (architecture, set), mean and
+    mean square of the weights of each run [n, 2]. lengths, centroids, projections: by architecture.
+    barriers: by (landscape, architecture, set). paths_2d: the points of Fig. 3.
+    """
+
+    selections: Mapping[tuple[str, str], pd.DataFrame]
+    histories: Mapping[tuple[str, str], pd.DataFrame]
+    moments: Mapping[tuple[str, str], np.ndarray]
+    lengths: Mapping[str, pd.DataFrame]
+    centroids: Mapping[str, pd.DataFrame]
+    projections: Mapping[str, pd.DataFrame]
+    barriers: Mapping[tuple[str, str, str], pd.DataFrame]
+    paths_2d: pd.DataFrame
+    resamples: int = RESAMPLES
+    _counts: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
+
+    def kept(self, architecture: str, optimizer: str) -> pd.DataFrame:
+        """Selection of the kept runs, best first: the order of the sets."""
+        if (architecture, optimizer) not in self.selections:
+            raise NotMeasured(f"{architecture} was not trained with {optimizer}")
+        selection = self.selections[architecture, optimizer]
+        return selection[selection["kept"]].sort_values("rank")
+
+    def weights(self, architecture: str, optimizer: str) -> np.ndarray:
+        """Weights [1 + R, n] of the kept runs: ones, then how often each resample drew a run.
+
+        The same for both checkpoints of an optimizer, since they are of the same runs; different
+        for two optimizers.
+        """
+        runs = len(self.kept(architecture, optimizer))
+        name = f"{architecture}/{optimizer}"
+        if (name, runs) not in self._counts:
+            generator = np.random.default_rng([RESAMPLING_SEED, zlib.crc32(name.encode())])
+            drawn = claims.run_counts(runs, self.resamples, generator)
+            self._counts[name, runs] = np.concatenate([np.ones((1, runs)), drawn])
+        return self._counts[name, runs]
+
+
+def read_results(
+    selections: Sequence[Path],
+    histories: Sequence[Path],
+    sets: Sequence[Path],
+    lengths: Sequence[Path],
+    centroids: Sequence[Path],
+    projections: Sequence[Path],
+    barriers: Sequence[Path],
+    paths_2d: Path,
+) -> Results:
+    """Read the files of a scale; what they are about is told by where they lie.
+
+    Raises:
+        StorageError: a file is missing or damaged.
+    """
+    curves: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    for file in histories:
+        curves.setdefault((file.parent.parent.name, file.parent.name), []).append(
+            storage.read_table(file, ["seed", "epoch", "test_loss"])
+        )
+    return Results(
+        {names: storage.read_table(file) for names, file in by_folder_and_stem(selections).items()},
+        {names: pd.concat(tables, ignore_index=True) for names, tables in curves.items()},
+        {names: _moments(file) for names, file in by_folder_and_stem(sets).items()},
+        {file.stem: storage.read_table(file) for file in lengths},
+        {file.name.split(".")[0]: storage.read_table(file) for file in centroids},
+        {file.stem: storage.read_table(file) for file in projections},
+        {
+            (file.parent.parent.name, file.parent.name, file.stem): storage.read_table(file)
+            for file in barriers
+        },
+        storage.read_table(paths_2d, ["path", "penalty", "x", "y", "loss"]),
+    )
+
+
+def _moments(file: Path) -> np.ndarray:
+    """Mean and mean square [n, 2] of the weights of each run of a set."""
+    weights = storage.read_tensors(file, {"weights": ["S", "P"]})["weights"].astype(np.float64)
+    return np.stack([weights.mean(axis=1), np.square(weights).mean(axis=1)], axis=1)
+
+
+# Judging ------------------------------------------------------------------------------------------
+
+
+def judge(
+    content: Mapping[str, Any], results: Results, settings: Mapping[str, Settings]
+) -> pd.DataFrame:
+    """One row per claim and architecture: what the paper says, what was measured, the verdict.
+
+    A published number is compared only under the settings that the claim needs; at any others the
+    verdict is "not comparable", whatever was measured. A claim without a number is judged at every
+    scale on the paper's images, and the column ``settings`` says if settings were cut.
+
+    Args:
+        content: the file of claims.
+        results: what was measured.
+        settings: architecture -> the settings in force, with ``weights`` naming the optimizers
+            whose networks come from elsewhere.
+
+    Raises:
+        ClaimError: a claim names an unknown measure or group of settings, or has neither range nor
+            published number.
+    """
+    rows = []
+    for claim in content["claims"]:
+        _require_known(claim, content["settings"])
+        for architecture, published in _targets(claim):
+            rows.append(_judged(claim, architecture, published, results, settings, content))
+    return pd.DataFrame(rows)
+
+
+def departures(expected: Settings, actual: Settings, prefix: str = "") -> list[str]:
+    """What is set otherwise than expected, such as "training.seeds is 8, not 75".
+
+    A setting that is not there, as the activation of the LSTM, departs from nothing.
+    """
+    found = []
+    for key, value in expected.items():
+        if key not in actual:
+            continue
+        if isinstance(value, Mapping) and isinstance(actual[key], Mapping):
+            found += departures(value, actual[key], f"{prefix}{key}.")
+        elif actual[key] != value:
+            found.append(f"{prefix}{key} is {_plain(actual[key])}, not {_plain(value)}")
+    return found
+
+
+def all_departures(
+    content: Mapping[str, Any], settings: Mapping[str, Settings]
+) -> dict[str, list[str]]:
+    """Every setting that is not the one the published numbers need, by architecture's name."""
+    found = {
+        architecture_label(architecture): [
+            text for group in content["settings"].values() for text in departures(group, actual)
+        ]
+        for architecture, actual in settings.items()
+    }
+    return {name: texts for name, texts in found.items() if texts}
+
+
+def _plain(value: object) -> str:
+    return "all" if value is None else str(value)
+
+
+def _require_known(claim: Mapping[str, Any], groups: Mapping[str, Any]) -> None:
+    problem = None
+    if claim["measure"] not in MEASURES:
+        problem = f"the measure {claim['measure']!r}; there are {', '.join(MEASURES)}"
+    elif set(claim["needs"]) - set(groups):
+        problem = f"the settings {claim['needs']}; there are {', '.join(groups)}"
+    elif ("range" in claim) == ("published" in claim):
+        problem = "both or neither of range and published"
+    elif ("published" in claim) != ("tolerance" in claim):
+        problem = "only one of published and tolerance"
+    if problem:
+        raise claims.ClaimError(f"Claim {claim['id']} has {problem}. Correct the file of claims.")
+
+
+def _targets(claim: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
+    """The architectures of a claim ("" for none) with the published number, if there is one."""
+    published = claim.get("published")
+    if isinstance(published, Mapping):
+        yield from published.items()
+    else:
+        for architecture in claim.get("architectures", [""]):
+            yield architecture, published
+
+
+def _judged(
+    claim: Mapping[str, Any],
+    architecture: str,
+    published: float | None,
+    results: Results,
+    settings: Mapping[str, Settings],
+    content: Mapping[str, Any],
+) -> dict[str, Any]:
+    allowed = (
+        tuple(map(float, claim["range"]))
+        if published is None
+        else claims.band(published, claim["tolerance"])
+    )
+    status, obstacles = _comparability(claim, architecture, settings, content["settings"])
+    measured, interval = Measurement(np.array([np.nan]), 0, "none"), (np.nan, np.nan)
+    if architecture and architecture not in settings:
+        verdict, note = claims.NOT_COMPARABLE, f"{architecture} is not in the configuration"
+    else:
+        try:
+            measured = MEASURES[claim["measure"]](results, architecture, claim["of"])
+            interval, note = _interval(measured)
+            verdict = claims.verdict(*interval, allowed)
+        except NotMeasured as reason:
+            verdict, note = claims.NOT_COMPARABLE, str(reason)
+    if obstacles and (published is not None or obstacles[0].startswith("dataset")):
+        verdict, note = claims.NOT_COMPARABLE, "; ".join(obstacles)
+    return {
+        "id": claim["id"],
+        "claim": int(claim.get("claim", 0)),
+        "where": claim["where"],
+        "statement": claim["statement"],
+        "network": architecture_label(architecture) or "-",
+        "published": np.nan if published is None else float(published),
+        "lowest_allowed": allowed[0],
+        "highest_allowed": allowed[1],
+        "ours": float(measured.values[0]),
+        "interval_low": interval[0],
+        "interval_high": interval[1],
+        "runs": measured.runs,
+        "method": measured.method,
+        "p_value": measured.p_value,
+        "settings": status,
+        "verdict": verdict,
+        "note": note,
+        "figure": claim.get("figure") or "-",
+        "why": claim["why"],
+    }
+
+
+def _comparability(
+    claim: Mapping[str, Any],
+    architecture: str,
+    settings: Mapping[str, Settings],
+    groups: Mapping[str, Settings],
+) -> tuple[str, list[str]]:
+    """Whose settings a result has, and every setting that keeps it from the paper's numbers."""
+    actual = settings.get(architecture) or next(iter(settings.values()))
+    given = actual.get("weights") or ()
+    found = [text for name in claim["needs"] for text in departures(groups[name], actual)]
+    if given and "training" in claim["needs"]:  # how those were trained is not ours to say
+        unknown = (*(f"optimizers.{name}." for name in given), "training.", "selection.")
+        found = [text for text in found if not text.startswith(unknown)]
+        return ELSEWHERE, found
+    return (CUT if found else PAPER), found
+
+
+def _interval(measured: Measurement) -> tuple[tuple[float, float], str]:
+    """Interval of a measurement, and why there is none if so."""
+    if len(measured.values) == 1:
+        return (float(measured.values[0]),) * 2, ""
+    if measured.runs < FEWEST_RUNS:
+        return (np.nan, np.nan), f"fewer than {FEWEST_RUNS} runs"
+    return claims.interval(measured.values[1:]), ""
+
+
+# Measures -----------------------------------------------------------------------------------------
+
+OVER_RUNS = "bootstrap over runs"
+OVER_PAIRS = "Mann-Whitney effect size, bootstrap over the runs that pairs share"
+NOTHING_RANDOM = "nothing random"
+
+
+def mean_loss(results: Results, architecture: str, of: str) -> Measurement:
+    """Mean loss of a set over its runs, on the images that its checkpoint is chosen by."""
+    means, runs, _ = _mean_losses(results, architecture, of)
+    return Measurement(means, runs, OVER_RUNS)
+
+
+def loss_ratio(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
+    """Mean loss of one set over that of another; Mann-Whitney test of the losses."""
+    first, second = (_mean_losses(results, architecture, name) for name in of)
+    return Measurement(
+        first[0] / second[0],
+        min(first[1], second[1]),
+        f"{OVER_RUNS}; Mann-Whitney test",
+        _mann_whitney(first[2], second[2]),
+    )
+
+
+def _mean_losses(
+    results: Results, architecture: str, name: str
+) -> tuple[np.ndarray, int, np.ndarray]:
+    optimizer, checkpoint = split_set(name)
+    losses = results.kept(architecture, optimizer)[f"{checkpoint}_loss"].to_numpy(float)
+    means = claims.weighted_mean(losses, results.weights(architecture, optimizer))
+    return means, len(losses), losses
+
+
+def weight_mean(results: Results, architecture: str, of: str) -> Measurement:
+    """Mean of all weights of a set."""
+    moments, runs = _pooled_moments(results, architecture, of)
+    return Measurement(moments[:, 0], runs, OVER_RUNS)
+
+
+def weight_deviation(results: Results, architecture: str, of: str) -> Measurement:
+    """Standard deviation of all weights of a set."""
+    moments, runs = _pooled_moments(results, architecture, of)
+    return Measurement(_deviation(moments), runs, OVER_RUNS)
+
+
+def deviation_ratio(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
+    """Standard deviation of all weights of one set over that of another."""
+    first, second = (_pooled_moments(results, architecture, name) for name in of)
+    ratio = _deviation(first[0]) / _deviation(second[0])
+    return Measurement(ratio, min(first[1], second[1]), OVER_RUNS)
+
+
+def _pooled_moments(results: Results, architecture: str, name: str) -> tuple[np.ndarray, int]:
+    """Mean and mean square [1 + R, 2] of all weights of a set, and its number of runs."""
+    weights = results.weights(architecture, split_set(name)[0])
+    moments = results.moments[architecture, name]
+    return weights @ moments / weights.sum(axis=1, keepdims=True), len(moments)
+
+
+def _deviation(moments: np.ndarray) -> np.ndarray:
+    return np.sqrt(moments[:, 1] - moments[:, 0] ** 2)
+
+
+def late_rise(results: Results, architecture: str, of: str) -> Measurement:
+    """Mean over the runs of an optimizer of the last test loss over the lowest."""
+    if (architecture, of) not in results.histories:
+        raise NotMeasured(f"there are no loss curves of {architecture} with {of}")
+    seeds = results.kept(architecture, of)["seed"]
+    curves = results.histories[architecture, of]
+    last = curves.loc[curves.groupby("seed")["epoch"].idxmax()].set_index("seed")["test_loss"]
+    rises = (last / curves.groupby("seed")["test_loss"].min()).loc[seeds].to_numpy(float)
+    means = claims.weighted_mean(rises, results.weights(architecture, of))
+    return Measurement(means, len(rises), OVER_RUNS)
+
+
+def lower_barriers(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
+    """Probability that a path of the first set is lower than one of the second, on a landscape.
+
+    There is no p-value: pairs that share runs are not independent, as the test would have it.
+    """
+    landscape, *names = of
+    heights, weights, runs = [], [], []
+    for name in names:
+        if (landscape, architecture, name) not in results.barriers:
+            raise NotMeasured(f"{name} was not joined on the {landscape} landscape")
+        table = results.barriers[landscape, architecture, name]
+        counts = results.weights(architecture, split_set(name)[0])
+        heights.append(table["height"].to_numpy(float))
+        weights.append(claims.pair_counts(counts, table["i"].to_numpy(), table["j"].to_numpy()))
+        runs.append(counts.shape[1])
+    values = claims.probability_of_superiority(heights[1], heights[0], weights[1], weights[0])
+    return Measurement(values, min(runs), OVER_PAIRS)
+
+
+def longer_vectors(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
+    """Probability that a vector of the first set is longer than one of the second.
+
+    Lengths are measured from the common origin, which the resamples leave where it is.
+    """
+    table = results.lengths[architecture]
+    lengths = [_by_run(results, architecture, table, name, "length") for name in of]
+    return _superiority(results, architecture, of, lengths)
+
+
+def centroid_distance(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
+    """Distance between the centroids of both optimizers' test sets over the mean vector length.
+
+    The resamples are of the lengths; centroids and origin stay where they are.
+    """
+    table = results.lengths[architecture]
+    means = [
+        claims.weighted_mean(
+            _by_run(results, architecture, table, name, "length"),
+            results.weights(architecture, split_set(name)[0]),
+        )
+        for name in of
+    ]
+    runs = min(results.weights(architecture, split_set(name)[0]).shape[1] for name in of)
+    distance = results.centroids[architecture]["distance"].sum()  # each is from the midpoint
+    return Measurement(distance / (sum(means) / len(means)), runs, OVER_RUNS)
+
+
+def separation(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
+    """Area under the ROC curve of telling two sets apart along a principal component, 0.5 to 1.
+
+    The sign of a component is free, so areas below 0.5 are counted from the other side.
+    """
+    comparison, kernel, component = of
+    names = comparison.split("-")
+    chosen = _projections(results, architecture, comparison, kernel)
+    values = [_by_run(results, architecture, chosen, name, component) for name in names]
+    return _superiority(results, architecture, names, values, folded=True)
+
+
+def separation_difference(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
+    """Separation along the first principal component less that along the second."""
+    first, second = (separation(results, architecture, [*of, name]) for name in ("pc1", "pc2"))
+    return Measurement(first.values - second.values, first.runs, OVER_RUNS)
+
+
+def _projections(results: Results, architecture: str, comparison: str, kernel: str) -> pd.DataFrame:
+    table = results.projections[architecture]
+    chosen = table[(table["comparison"] == comparison) & (table["kernel"] == kernel)]
+    if len(chosen) == 0:
+        raise NotMeasured(f"kernel_pca.kernels lacks {kernel}")
+    return chosen
+
+
+def _by_run(
+    results: Results, architecture: str, table: pd.DataFrame, name: str, column: str
+) -> np.ndarray:
+    """A column of a table of runs, for one set, in the order of its runs."""
+    seeds = results.kept(architecture, split_set(name)[0])["seed"]
+    return table[table["set"] == name].set_index("seed")[column].loc[seeds].to_numpy(float)
+
+
+def _superiority(
+    results: Results,
+    architecture: str,
+    names: Sequence[str],
+    values: Sequence[np.ndarray],
+    folded: bool = False,
+) -> Measurement:
+    """Probability that a value of the first set exceeds one of the second; Mann-Whitney test."""
+    weights = [results.weights(architecture, split_set(name)[0]) for name in names]
+    areas = claims.probability_of_superiority(*values, *weights)
+    return Measurement(
+        np.maximum(areas, 1 - areas) if folded else areas,
+        min(map(len, values)),
+        f"Mann-Whitney effect size, {OVER_RUNS}",
+        _mann_whitney(*values),
+    )
+
+
+def _mann_whitney(first: np.ndarray, second: np.ndarray) -> float:
+    from scipy.stats import mannwhitneyu  # here: seconds to import, not for the page
+
+    return float(mannwhitneyu(first, second).pvalue)
+
+
+def height_2d(results: Results, architecture: str, of: float | str) -> Measurement:
+    """Height of a path of the example in two dimensions."""
+    return Measurement(np.array([_path_2d(results, of)["loss"].max()]), 1, NOTHING_RANDOM)
+
+
+def height_range_2d(results: Results, architecture: str, of: Sequence[float]) -> Measurement:
+    """Highest less lowest height of several such paths, over their mean."""
+    heights = np.array([_path_2d(results, penalty)["loss"].max() for penalty in of])
+    return Measurement(np.array([np.ptp(heights) / heights.mean()]), 1, NOTHING_RANDOM)
+
+
+def step_ratio_2d(results: Results, architecture: str, of: Sequence[float]) -> Measurement:
+    """Longest step between neighbouring points of one such path over that of another."""
+    longest = [
+        np.linalg.norm(np.diff(_path_2d(results, penalty)[["x", "y"]], axis=0), axis=1).max()
+        for penalty in of
+    ]
+    return Measurement(np.array([longest[0] / longest[1]]), 1, NOTHING_RANDOM)
+
+
+def _path_2d(results: Results, penalty: float | str) -> pd.DataFrame:
+    table = results.paths_2d
+    chosen = table[
+        table["path"] == penalty if isinstance(penalty, str) else table["penalty"] == penalty
+    ]
+    if len(chosen) == 0:
+        raise NotMeasured(f"landscape_2d.penalties lacks {penalty}")
+    return chosen
+
+
+MEASURES: dict[str, Callable[[Results, str, Any], Measurement]] = {
+    measure.__name__: measure
+    for measure in (
+        mean_loss,
+        loss_ratio,
+        weight_mean,
+        weight_deviation,
+        deviation_ratio,
+        late_rise,
+        lower_barriers,
+        longer_vectors,
+        centroid_distance,
+        separation,
+        separation_difference,
+        height_2d,
+        height_range_2d,
+        step_ratio_2d,
+    )
+}

@@ -1,0 +1,331 @@
+"""The agreement report as one page that needs nothing else, and as Markdown."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from topography.agreement import CUT, FEWEST_RUNS, RESAMPLES, UNBOUNDED
+from topography.claims import AGREES, DIFFERS, INCONCLUSIVE, NOT_COMPARABLE, VERDICTS
+
+# Number of the claim -> heading. Published numbers, claim 0, have a section per table or figure.
+HEADINGS = {
+    1: "L-BFGS reaches far lower train losses, with comparable test losses",
+    2: "Test losses of L-BFGS rise sharply after their minimum, except the autoencoder's",
+    3: "SGD solutions are separated by lower barriers, except the autoencoder's",
+    4: "Overfit L-BFGS solutions have higher barriers for FCP and LSTM only",
+    5: "L-BFGS solutions spread wider, around close centroids",
+    6: "RBF kernel PCA separates the two optimizers, other kernels do not",
+    7: "The height of a path hardly depends on the penalty",
+}
+FIGURE_TEXTS = {
+    "fig2": "Loss curves of the LSTM, with the minima of both",
+    "fig3": "Paths on the example in two dimensions",
+    "fig4": "Histograms of path heights on the train landscape",
+    "fig5": "Histograms of vector lengths, L-BFGS train against SGD test",
+    "fig6": "Kernel PCA, L-BFGS train against SGD test",
+    "figS1": "Loss curves of the other networks, with their minima",
+    "figS2": "Histograms of path heights on the test landscape",
+    "figS3": "Histograms of vector lengths, both test sets",
+    "figS4": "Kernel PCA, both test sets",
+}
+MARKS = {AGREES: "✓", DIFFERS: "✗", INCONCLUSIVE: "?", NOT_COMPARABLE: "–"}
+CLASSES = {AGREES: "agrees", DIFFERS: "differs", INCONCLUSIVE: "open", NOT_COMPARABLE: "none"}
+
+EXPLANATION = (
+    "Which range counts as agreement, and why, stands in config/claims.yaml and does not depend on "
+    "results. A comparison agrees if the whole 95 % interval of our measurement lies in that "
+    "range, differs if all of it lies outside, and is inconclusive otherwise, as always with "
+    f"fewer than {FEWEST_RUNS} runs. Intervals come from {RESAMPLES} bootstrap resamples of the "
+    "runs (percentiles); those of barriers too resample runs, not pairs, since pairs share runs. "
+    "The effect size of a Mann-Whitney test is the probability that one set exceeds the other; "
+    "0.5 is no tendency."
+)
+CUT_WARNING = (
+    "The settings of this scale are cut. Published numbers are therefore not comparable, and the "
+    "verdicts on claims without a number hold for these settings only: neither agreement nor "
+    "difference here says that the paper is right or wrong."
+)
+
+
+def html(table: pd.DataFrame, figures: Mapping[str, Path], facts: Mapping[str, Any]) -> str:
+    """The report as one HTML page, figures inside.
+
+    Args:
+        table: verdicts of `agreement.judge`.
+        figures: name -> PNG file.
+        facts: ``scale``, ``dataset``, and ``cuts``: architecture -> settings that are not the
+            paper's.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {
+        "short": short,
+        "interval": interval,
+        "expected": expected,
+        "accepted": accepted,
+    }
+    sections = [
+        {**section, "figures": [_figure(name, figures) for name in section["figures"]]}
+        for section in _sections(table, figures)
+    ]
+    return environment.from_string(PAGE).render(
+        **facts,
+        sections=sections,
+        counts=tallies(table),
+        marks=MARKS,
+        classes=CLASSES,
+        cut=CUT,
+        explanation=EXPLANATION,
+        warning=CUT_WARNING if (table["settings"] == CUT).any() else "",
+    )
+
+
+def markdown(table: pd.DataFrame, facts: Mapping[str, Any]) -> str:
+    """The report in Markdown, without figures."""
+    tally = ", ".join(f"{count} {verdict}" for verdict, count in tallies(table).items())
+    lines = [
+        "# Agreement with the paper",
+        "",
+        f"Scale {facts['scale']}, dataset {facts['dataset']}: {tally}. {EXPLANATION}",
+    ]
+    if (table["settings"] == CUT).any():
+        lines += ["", CUT_WARNING]
+    for section in _sections(table, {}):
+        lines += [
+            "",
+            f"## {section['heading']}",
+            "",
+            "| claim | network | paper | ours | verdict |",
+        ]
+        lines.append("|---|---|---|---|---|")
+        lines += [
+            f"| {row.statement} | {row.network} | {expected(row)} {accepted(row)} "
+            f"| {short(row.ours)} {interval(row)} "
+            f"| {row.verdict}{' (settings cut)' if row.settings == CUT else ''} |"
+            for row in section["rows"]
+        ]
+    return "\n".join([*lines, ""])
+
+
+def tallies(table: pd.DataFrame) -> dict[str, int]:
+    """How often each verdict was given."""
+    return {verdict: int((table["verdict"] == verdict).sum()) for verdict in VERDICTS}
+
+
+def short(value: float) -> str:
+    """Four digits; a dash for what was not measured."""
+    return "–" if np.isnan(value) else f"{value:.4g}"
+
+
+def expected(row: Any) -> str:
+    """The published number of a row, or the range of a claim without one."""
+    low, high = row.lowest_allowed, row.highest_allowed
+    if not np.isnan(row.published):
+        return short(row.published)
+    return f"at least {short(low)}" if high >= UNBOUNDED else f"{short(low)} to {short(high)}"
+
+
+def accepted(row: Any) -> str:
+    """What counts as the published number of a row, empty where there is none."""
+    if np.isnan(row.published):
+        return ""
+    return f"({short(row.lowest_allowed)} to {short(row.highest_allowed)})"
+
+
+def interval(row: Any) -> str:
+    """Interval of a row in brackets, empty where there is none or it is a point."""
+    low, high = row.interval_low, row.interval_high
+    if np.isnan(low) or low == high:
+        return ""
+    return f"[{low:.3g}, {high:.3g}]"
+
+
+def _sections(table: pd.DataFrame, figures: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Tables of the paper, then its claims: heading, rows, and the figures not shown before."""
+    shown: set[str] = set()
+    sections = []
+    for claim in sorted(table["claim"].unique(), key=lambda number: (number > 0, number)):
+        chosen = table[table["claim"] == claim]
+        parts = (
+            [(f"Claim {claim}: {HEADINGS.get(claim, '')}", chosen)]
+            if claim
+            else [
+                (f"{place}: numbers", part) for place, part in chosen.groupby("where", sort=False)
+            ]
+        )
+        for heading, part in parts:
+            names = [name for name in dict.fromkeys(part["figure"]) if name in figures]
+            if not claim:  # the figures stand beside the claims they support
+                names = [name for name in names if heading.startswith("Fig")]
+            sections.append(
+                {
+                    "heading": heading,
+                    "rows": list(part.itertuples()),
+                    "figures": [name for name in names if name not in shown],
+                    "mentions": [name for name in names if name in shown],
+                }
+            )
+            shown |= set(names)
+    return sections
+
+
+def _figure(name: str, figures: Mapping[str, Path]) -> dict[str, str]:
+    content = base64.b64encode(figures[name].read_bytes()).decode("ascii")
+    label = f"Figure {name.removeprefix('fig')}"
+    text = f"{label}, ours. {FIGURE_TEXTS.get(name, '')}."
+    return {"name": name, "text": text, "source": f"data:image/png;base64,{content}"}
+
+
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<title>Agreement with the paper, scale {{ scale }}</title>
+<link rel="icon" href="data:,">
+<style>
+:root {
+  color-scheme: light dark;
+  --ink: #1d2125; --faint: #5b636b; --page: #ffffff; --line: #d5dade; --head: #f1f3f5;
+  --agrees: #0b6b3a; --differs: #a3261b; --open: #7a5200; --none: #4c545c;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ink: #e6e9ec; --faint: #a3acb5; --page: #14171a; --line: #353c43; --head: #20252a;
+    --agrees: #6fd39b; --differs: #ff9d92; --open: #edc267; --none: #b4bcc4;
+  }
+}
+body { margin: 0 auto; max-width: 62rem; padding: 1rem; background: var(--page);
+  color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
+h1 { font-size: 1.5rem; line-height: 1.25; }
+h2 { font-size: 1.15rem; line-height: 1.3; margin: 2.5rem 0 .5rem; }
+.warning { border-left: .3rem solid var(--open); padding: .1rem .8rem; }
+.tally { display: flex; flex-wrap: wrap; gap: .5rem; padding: 0; list-style: none; }
+.tally li { border: 1px solid var(--line); border-radius: .4rem; padding: .2rem .7rem; }
+table { border-collapse: collapse; width: 100%; font-size: .85rem; line-height: 1.35; }
+caption { text-align: left; color: var(--faint); padding-bottom: .3rem; }
+th, td { text-align: left; vertical-align: top; padding: .35rem .45rem;
+  border-bottom: 1px solid var(--line); font-weight: normal; }
+thead th { background: var(--head); }
+thead button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0;
+  padding: 0; cursor: pointer; text-align: left; }
+th[aria-sort="ascending"] button::after { content: " ▲"; }
+th[aria-sort="descending"] button::after { content: " ▼"; }
+small, details { color: var(--faint); display: block; font-size: .9em; }
+.agrees { color: var(--agrees); } .differs { color: var(--differs); }
+.open { color: var(--open); } .none { color: var(--none); }
+td.verdict { font-weight: 600; }
+.network, .verdict { overflow-wrap: normal; }
+figure { margin: 1rem 0; }
+figure img { display: block; width: 100%; max-width: 46rem; height: auto; background: #ffffff; }
+figcaption { color: var(--faint); font-size: .9rem; }
+@media (max-width: 40rem) {
+  body { padding: .7rem; }
+  table { font-size: .7rem; table-layout: fixed; }
+  th, td { padding: .3rem .2rem; }
+  .method { display: none; }
+  .what { width: 27%; } .network { width: 19%; } .verdict { width: 24%; }
+}
+</style>
+</head>
+<body>
+<main>
+<h1>Agreement with the paper</h1>
+<p>Results of this workflow at scale <strong>{{ scale }}</strong>, dataset {{ dataset }}, held
+against Yu &amp; Morozov, <cite>Neural network optimization strategies and the topography of the
+loss landscape</cite>, arXiv 2602.21276.</p>
+<ul class="tally" aria-label="How often each verdict was given">
+{% for verdict, count in counts.items() %}
+<li class="{{ classes[verdict] }}">{{ marks[verdict] }} {{ count }} {{ verdict }}</li>
+{% endfor %}
+</ul>
+{% if warning %}
+<p class="warning">{{ warning }}</p>
+{% endif %}
+<p>{{ explanation }}</p>
+{% if cuts %}
+<details>
+<summary>Settings that are not the paper's</summary>
+<ul>
+{% for architecture, texts in cuts.items() %}
+<li>{{ architecture }}: {{ texts | join("; ") }}</li>
+{% endfor %}
+</ul>
+</details>
+{% endif %}
+{% for section in sections %}
+<section>
+<h2>{{ section.heading }}</h2>
+{% for figure in section.figures %}
+<figure><img src="{{ figure.source }}" alt="{{ figure.text }}" id="{{ figure.name }}">
+<figcaption>{{ figure.text }}</figcaption></figure>
+{% endfor %}
+{% for name in section.mentions %}
+<p>See also <a href="#{{ name }}">Figure {{ name[3:] }}</a>.</p>
+{% endfor %}
+<table>
+<caption>Select a heading to sort by it.</caption>
+<thead><tr>
+{% for name, class in [("Claim", "what"), ("Network", "network"), ("Paper", ""), ("Ours", ""),
+ ("Test", "method"), ("Verdict", "verdict")] %}
+<th scope="col" class="{{ class }}"><button type="button">{{ name }}</button></th>
+{% endfor %}
+</tr></thead>
+<tbody>
+{% for row in section.rows %}
+<tr>
+<th scope="row" class="what">{{ row.statement }}
+<details><summary>{{ row.where }}</summary>{{ row.why }}</details></th>
+<td class="network">{{ row.network }}</td>
+<td data-value="{{ row.published if row.published == row.published else row.lowest_allowed }}">
+{{ row | expected }}
+<small>{{ row | accepted }}</small></td>
+<td data-value="{{ row.ours }}">{{ row.ours | short }}
+<small>{{ row | interval }}</small></td>
+<td class="method" data-value="{{ row.runs }}">{{ row.runs }} run{{ "" if row.runs == 1 else "s" }};
+{{ row.method }}{% if row.p_value == row.p_value %}, p = {{ row.p_value | short }}{% endif %}</td>
+<td class="verdict {{ classes[row.verdict] }}" data-value="{{ row.verdict }}">
+{{ marks[row.verdict] }} {{ row.verdict }}
+<small>{% if row.settings == cut %}settings cut{% elif row.settings != "the paper's" %}
+{{ row.settings }}{% elif row.note %}{{ row.note }}{% endif %}</small></td>
+</tr>
+{% endfor %}
+</tbody>
+</table>
+</section>
+{% endfor %}
+</main>
+<script>
+"use strict";
+const value = (row, column) => {
+  const cell = row.cells[column];
+  return cell.dataset.value ?? cell.textContent.trim();
+};
+const compare = (first, second) => {
+  const [a, b] = [Number(first), Number(second)];
+  if (Number.isNaN(a) || Number.isNaN(b)) return first.localeCompare(second);
+  return a - b;
+};
+for (const button of document.querySelectorAll("thead button")) {
+  button.addEventListener("click", () => {
+    const head = button.parentElement;
+    const body = head.closest("table").tBodies[0];
+    const direction = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+    for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
+    const rows = [...body.rows].sort((first, second) =>
+      direction * compare(value(first, head.cellIndex), value(second, head.cellIndex)));
+    body.append(...rows);
+  });
+}
+</script>
+</body>
+</html>
+"""

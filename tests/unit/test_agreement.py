@@ -1,0 +1,344 @@
+"""Verdicts on made-up results whose truth is known, and the pages that show them."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import judge_agreement
+from clones import REPOSITORY
+from topography import agreement, agreement_page, claims, command_line, configuration, storage
+
+CLAIMS = REPOSITORY / "config/claims.yaml"
+CONTENT = claims.read_claims(CLAIMS, agreement.REQUIRED, agreement.OPTIONAL)
+SETTINGS = {"fcp": {"dataset": "mnist", "training": {"seeds": 75}}}
+GROUPS = {"training": {"dataset": "mnist", "training": {"seeds": 75}}}
+RUNS = 8
+PAIRS = np.triu_indices(RUNS, k=1)
+
+
+def results(**changes) -> agreement.Results:
+    """Eight runs of each optimizer, L-BFGS with lower losses, longer vectors, higher barriers."""
+    generator = np.random.default_rng(0)
+    seeds = np.arange(RUNS)
+    scale = {"lbfgs": 0.1, "sgd": 1.0}
+    selections = {
+        ("fcp", name): pd.DataFrame(
+            {
+                "seed": seeds,
+                "train_loss": factor * (1 + 0.1 * generator.random(RUNS)),
+                "test_loss": 1 + 0.1 * generator.random(RUNS),
+                "rank": np.arange(RUNS) + 1,
+                "kept": True,
+            }
+        )
+        for name, factor in scale.items()
+    }
+    lengths = {"lbfgs_train": 10 + seeds, "sgd_test": 1 + seeds / 10}
+    barriers = {"lbfgs_train": 5.0, "sgd_train": 1.0}
+    given = {
+        "selections": selections,
+        "histories": {
+            ("fcp", "lbfgs"): pd.DataFrame(
+                {
+                    "seed": np.repeat(seeds, 3),
+                    "epoch": np.tile(np.arange(3), RUNS),
+                    "test_loss": np.tile([4.0, 1.0, 3.0], RUNS),
+                }
+            )
+        },
+        "moments": {
+            ("fcp", "lbfgs_train"): np.stack([np.zeros(RUNS), 4 + 0.1 * generator.random(RUNS)], 1),
+            ("fcp", "sgd_train"): np.stack([np.zeros(RUNS), np.ones(RUNS)], 1),
+        },
+        "lengths": {
+            "fcp": pd.concat(
+                [
+                    pd.DataFrame({"set": name, "seed": seeds, "length": values})
+                    for name, values in lengths.items()
+                ]
+            )
+        },
+        "centroids": {"fcp": pd.DataFrame({"set": ["a", "b"], "distance": [1.0, 1.0]})},
+        "projections": {
+            "fcp": pd.concat(
+                [
+                    pd.DataFrame(
+                        {
+                            "comparison": "lbfgs_train-sgd_test",
+                            "kernel": "rbf",
+                            "set": name,
+                            "seed": seeds,
+                            "pc1": offset + 0.1 * generator.random(RUNS),
+                            "pc2": generator.random(RUNS),
+                        }
+                    )
+                    for name, offset in (("lbfgs_train", -1), ("sgd_test", 1))
+                ]
+            )
+        },
+        "barriers": {
+            ("train", "fcp", name): pd.DataFrame(
+                {"i": PAIRS[0], "j": PAIRS[1], "height": height + generator.random(len(PAIRS[0]))}
+            )
+            for name, height in barriers.items()
+        },
+        "paths_2d": pd.DataFrame(
+            {
+                "path": ["straight", "straight", "penalty_10", "penalty_10"],
+                "penalty": [np.nan, np.nan, 10, 10],
+                "x": [0.0, 1.0, 0.0, 3.0],
+                "y": [0.0, 0.0, 0.0, 4.0],
+                "loss": [0.0, 2.0, 1.0, 0.5],
+            }
+        ),
+    }
+    return agreement.Results(**{**given, **changes})
+
+
+def claim(measure: str, of, **more) -> dict:
+    """A claim about fcp with what does not matter filled in."""
+    given = {"id": measure, "where": "here", "statement": "says", "why": "because"}
+    scope = {} if "published" in more else {"range": [0.5, 1], "architectures": ["fcp"]}
+    return {**given, **scope, "measure": measure, "of": of, "needs": ["training"], **more}
+
+
+def judged(*chosen: dict, settings=SETTINGS, measured=None) -> pd.DataFrame:
+    content = {"claims": list(chosen), "settings": GROUPS}
+    return agreement.judge(content, measured or results(), settings)
+
+
+@pytest.mark.parametrize(
+    ("measure", "of", "expected"),
+    [
+        ("lower_barriers", ["train", "sgd_train", "lbfgs_train"], 1.0),
+        ("lower_barriers", ["train", "lbfgs_train", "sgd_train"], 0.0),
+        ("longer_vectors", ["lbfgs_train", "sgd_test"], 1.0),
+        ("separation", ["lbfgs_train-sgd_test", "rbf", "pc1"], 1.0),
+        ("late_rise", "lbfgs", 3.0),
+        ("centroid_distance", ["lbfgs_train", "sgd_test"], 2 / ((13.5 + 1.35) / 2)),
+        ("height_2d", "straight", 2.0),
+        ("height_2d", 10, 1.0),
+        ("step_ratio_2d", [10, 10], 1.0),
+        ("height_range_2d", [10], 0.0),
+    ],
+)
+def test_measures_of_results_with_a_known_answer(measure, of, expected):
+    row = judged(claim(measure, of)).iloc[0]
+    assert row["ours"] == pytest.approx(expected)
+    assert row["verdict"] == (
+        claims.AGREES if 0.5 <= row["interval_low"] <= row["interval_high"] <= 1 else claims.DIFFERS
+    )
+
+
+def test_measures_of_weights_and_losses_are_those_of_plain_formulas():
+    given = results()
+    rows = judged(
+        claim("mean_loss", "sgd_train"),
+        claim("loss_ratio", ["lbfgs_train", "sgd_train"]),
+        claim("deviation_ratio", ["lbfgs_train", "sgd_train"]),
+    ).set_index("id")
+    losses = {name: given.selections["fcp", name]["train_loss"] for name in ("lbfgs", "sgd")}
+    assert rows.loc["mean_loss", "ours"] == pytest.approx(losses["sgd"].mean())
+    ratio = losses["lbfgs"].mean() / losses["sgd"].mean()
+    assert rows.loc["loss_ratio", "ours"] == pytest.approx(ratio)
+    assert rows.loc["loss_ratio", "p_value"] < 0.001
+    deviation = np.sqrt(given.moments["fcp", "lbfgs_train"][:, 1].mean())
+    assert rows.loc["deviation_ratio", "ours"] == pytest.approx(deviation)
+
+
+def test_pooled_deviation_is_that_of_all_weights_together(tmp_path: Path):
+    weights = np.random.default_rng(0).normal(0.3, 2.0, (RUNS, 50)).astype(np.float32)
+    file = tmp_path / "fcp/sgd_train.safetensors"
+    storage.write_tensors(file, {"weights": weights, "seeds": np.arange(RUNS)})
+    measured = results(moments={("fcp", "sgd_train"): agreement._moments(file)})
+    rows = judged(
+        claim("weight_deviation", "sgd_train"), claim("weight_mean", "sgd_train"), measured=measured
+    )
+    assert rows["ours"].tolist() == pytest.approx([weights.std(), weights.mean()], rel=1e-5)
+
+
+def test_both_checkpoints_of_an_optimizer_are_resampled_together():
+    given = results()
+    assert given.weights("fcp", "sgd") is given.weights("fcp", "sgd")
+    assert not np.array_equal(given.weights("fcp", "sgd"), given.weights("fcp", "lbfgs"))
+
+
+PUBLISHED = claim("mean_loss", "sgd_train", published={"fcp": 1.05}, tolerance={"relative": 0.1})
+
+
+def test_a_published_number_is_compared_under_full_settings_only():
+    assert judged(PUBLISHED)["verdict"].tolist() == [claims.AGREES]
+    cut = {"fcp": {"dataset": "mnist", "training": {"seeds": 8}}}
+    row = judged(PUBLISHED, settings=cut).iloc[0]
+    assert row["verdict"] == claims.NOT_COMPARABLE
+    assert row["note"] == "training.seeds is 8, not 75"
+    assert row["settings"] == agreement.CUT
+    assert row["ours"] == pytest.approx(1.05, rel=0.1)  # measured and shown all the same
+
+
+def test_a_claim_without_a_number_is_judged_on_the_images_of_the_paper_only():
+    chosen = claim("lower_barriers", ["train", "sgd_train", "lbfgs_train"])
+    cut = {"fcp": {"dataset": "mnist", "training": {"seeds": 8}}}
+    row = judged(chosen, settings=cut).iloc[0]
+    assert (row["verdict"], row["settings"]) == (claims.AGREES, agreement.CUT)
+    other = {"fcp": {"dataset": "digits", "training": {"seeds": 75}}}
+    assert judged(chosen, settings=other)["verdict"].tolist() == [claims.NOT_COMPARABLE]
+
+
+def test_three_runs_decide_nothing():
+    few = results()
+    for table in few.selections.values():
+        table["kept"] = table["rank"] <= 3
+    row = judged(claim("longer_vectors", ["lbfgs_train", "sgd_test"]), measured=few).iloc[0]
+    assert (row["verdict"], row["note"]) == (claims.INCONCLUSIVE, "fewer than 4 runs")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "note"),
+    [
+        (claim("lower_barriers", ["test", "sgd_train", "lbfgs_train"]), "not joined on the test"),
+        (claim("separation", ["lbfgs_train-sgd_test", "pca", "pc1"]), "kernels lacks pca"),
+        (claim("late_rise", "sgd"), "no loss curves"),
+        (claim("height_2d", 1000), "penalties lacks 1000"),
+        (claim("mean_loss", "sgd_train", architectures=["lstm"]), "not in the configuration"),
+    ],
+)
+def test_what_was_not_measured_is_not_comparable(chosen, note):
+    row = judged(chosen).iloc[0]
+    assert row["verdict"] == claims.NOT_COMPARABLE
+    assert note in row["note"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"measure": "mean_los"}, "the measure 'mean_los'"),
+        ({"needs": ["trainings"]}, "the settings"),
+        ({"published": 1.0, "tolerance": {"relative": 1}}, "both or neither"),
+        ({"tolerance": {"relative": 1}}, "only one of"),
+    ],
+)
+def test_a_claim_that_cannot_be_judged_is_named(change, message):
+    with pytest.raises(claims.ClaimError, match=message):
+        judged({**claim("mean_loss", "sgd_train"), **change})
+
+
+def published() -> dict[tuple[str, str], float]:
+    return {
+        (entry["id"], architecture): number
+        for entry in CONTENT["claims"]
+        if isinstance(entry.get("published"), dict)
+        for architecture, number in entry["published"].items()
+    }
+
+
+def test_the_file_of_claims_has_every_number_and_claim_of_the_paper():
+    numbers = published()
+    assert len([key for key in numbers if key[0].startswith("table1")]) == 16
+    assert len([key for key in numbers if key[0].startswith("tableS1")]) == 32
+    heights = {
+        entry["id"]: entry["published"] for entry in CONTENT["claims"] if "fig3" in entry["id"]
+    }
+    assert sorted(heights.values()) == [0.640, 0.646, 0.652, 1.102]
+    assert {entry.get("claim", 0) for entry in CONTENT["claims"]} == set(range(8))
+    assert set(agreement_page.HEADINGS) == set(range(1, 8))
+
+
+def test_the_paper_scale_has_the_settings_that_published_numbers_need():
+    config = configuration.merge(
+        yaml.safe_load((REPOSITORY / "config.yaml").read_text()),
+        yaml.safe_load((REPOSITORY / "config/paper.yaml").read_text()),
+    )
+    for architecture in config["architectures"]:
+        actual = {
+            **configuration.for_architecture(config, architecture),
+            "architecture": configuration.architecture_settings(config, architecture),
+            "dataset": config["dataset"],
+            "landscape_2d": config["landscape_2d"],
+        }
+        for group in CONTENT["settings"].values():
+            assert agreement.departures(group, actual) == []
+
+
+def test_the_claims_of_the_paper_agree_with_the_paper_itself():
+    """Ratios that claims state without a number, taken from the published ones."""
+    numbers = published()
+    found = {name: number for (_, name), number in numbers.items()}
+    assert set(found) == {"fcp", "lenet", "autoencoder", "lstm"}
+
+    def value(prefix: str, architecture: str, of: str, suffix: str = "") -> float:
+        keys = [f"{prefix}_{of}{suffix}", f"{prefix}_{architecture}_{of}{suffix}"]
+        return next(numbers[key, architecture] for key in keys if (key, architecture) in numbers)
+
+    ratios = {"loss_ratio": ("table1", ""), "deviation_ratio": ("tableS1", "_sd")}
+    checked = 0
+    for entry in CONTENT["claims"]:
+        if entry["measure"] in ratios:
+            prefix, suffix = ratios[entry["measure"]]
+            for architecture in entry["architectures"]:
+                first, second = (value(prefix, architecture, of, suffix) for of in entry["of"])
+                low, high = entry["range"]
+                assert low <= first / second <= high, (entry["id"], architecture)
+                checked += 1
+    assert checked == 16
+
+
+def small_table() -> pd.DataFrame:
+    return judged(
+        PUBLISHED,
+        claim("lower_barriers", ["train", "sgd_train", "lbfgs_train"], claim=3, figure="fig4"),
+        claim("separation", ["lbfgs_train-sgd_test", "pca", "pc1"], claim=6),
+    )
+
+
+def test_texts_from_outside_cannot_become_html(tmp_path: Path):
+    table = small_table().assign(statement="<script>alert(1)</script>")
+    png = tmp_path / "fig4.png"
+    png.write_bytes(b"\x89PNG")
+    facts = {"scale": "<b>", "dataset": "mnist", "cuts": {"fcp": ["a < b"]}}
+    page = agreement_page.html(table, {"fig4": png}, facts)
+    assert "<script>alert" not in page and "<b>" not in page
+    assert "data:image/png;base64,iVBORw==" in page
+    assert "http://" not in page and "https://" not in page
+
+
+def test_numbers_are_short():
+    row = SimpleNamespace(interval_low=0.12345, interval_high=2.0)
+    assert agreement_page.interval(row) == "[0.123, 2]"
+    assert agreement_page.short(np.nan) == "–"
+    missing = SimpleNamespace(interval_low=np.nan, interval_high=np.nan)
+    assert agreement_page.interval(missing) == ""
+
+
+def test_the_command_writes_verdicts_that_can_be_read_back(tmp_path: Path, monkeypatch):
+    given = results()
+    files = {"selections": [], "barriers": []}
+    for (architecture, optimizer), table in given.selections.items():
+        files["selections"].append(tmp_path / "selection" / architecture / f"{optimizer}.csv")
+        storage.write_table(files["selections"][-1], table)
+    for (landscape, architecture, name), table in given.barriers.items():
+        path = tmp_path / "barriers" / landscape / architecture / f"{name}.csv"
+        files["barriers"].append(path)
+        storage.write_table(path, table)
+    storage.write_table(tmp_path / "fig3.csv", given.paths_2d)
+    chosen = [claim("lower_barriers", ["train", "sgd_train", "lbfgs_train"], claim=3), PUBLISHED]
+    file = tmp_path / "claims.yaml"
+    file.write_text(yaml.safe_dump({"claims": chosen, "settings": GROUPS}))
+    outputs = {suffix: tmp_path / f"agreement.{suffix}" for suffix in ("csv", "markdown", "html")}
+    arguments = ["--claims", file, "--paths-2d", tmp_path / "fig3.csv"]
+    arguments += [
+        *["--selections", *files["selections"], "--barriers", *files["barriers"]],
+        *["--settings", json.dumps(SETTINGS), "--scale", "mine", "--dataset", "mnist"],
+        *[part for suffix, path in outputs.items() for part in (f"--{suffix}", path)],
+    ]
+    monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
+    command_line.run(judge_agreement.main)
+    table = storage.read_table(outputs["csv"])
+    assert table["verdict"].tolist() == [claims.AGREES, claims.AGREES]
+    assert "2 agrees" in outputs["markdown"].read_text()
+    assert "mine" in outputs["html"].read_text()
