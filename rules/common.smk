@@ -207,6 +207,19 @@ def barrier_files(landscape):
     ]
 
 
+def settings_in_force():
+    """What published numbers depend on, by architecture."""
+    return {
+        architecture: {
+            **configuration.for_architecture(config, architecture),
+            "architecture": configuration.architecture_settings(config, architecture),
+            "dataset": config["dataset"],
+            "landscape_2d": config["landscape_2d"],
+        }
+        for architecture in ARCHITECTURES
+    }
+
+
 def without_suffix(wildcards, output):
     """Parameter of a rule: its output files without their suffixes."""
     return os.path.splitext(output[0])[0]

@@ -1,0 +1,70 @@
+# Results -> how well they agree with the paper. Not among the default targets: ask for
+# results/agreement.html.
+
+
+localrules:
+    judge_agreement,
+    publish_agreement,
+
+
+# Those that show what a claim is about.
+SHOWN = [figure for figure in FIGURES if figure != "fig1"]
+
+
+rule judge_agreement:
+    input:
+        claims="config/claims.yaml",
+        selections=selection_files(ARCHITECTURES),
+        histories=history_files(ARCHITECTURES),
+        sets=expand(
+            "<results>/sets/{architecture}/{set}.safetensors",
+            architecture=ARCHITECTURES,
+            set=SETS,
+        ),
+        lengths=expand(
+            "<results>/lengths/{architecture}.csv", architecture=ARCHITECTURES
+        ),
+        centroids=expand(
+            "<results>/lengths/{architecture}.centroids.csv",
+            architecture=ARCHITECTURES,
+        ),
+        projections=expand(
+            "<results>/kernel_pca/{architecture}.csv", architecture=ARCHITECTURES
+        ),
+        barriers=[*barrier_files("train"), *barrier_files("test")],
+        paths_2d="<results>/figures/fig3.csv",
+        figures=expand("<results>/figures/{figure}.png", figure=SHOWN),
+    output:
+        csv="<results>/agreement/agreement.csv",
+        markdown="<results>/agreement/agreement.md",
+        html="<results>/agreement/agreement.html",
+    log:
+        "<logs>/judge_agreement.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        code=code_id("judge_agreement.py"),
+        stamp=STAMP,
+        settings=json.dumps(settings_in_force(), sort_keys=True),
+    shell:
+        "python scripts/judge_agreement.py --claims {input.claims:q}"
+        " --selections {input.selections:q} --histories {input.histories:q} --sets {input.sets:q}"
+        " --lengths {input.lengths:q} --centroids {input.centroids:q}"
+        " --projections {input.projections:q} --barriers {input.barriers:q}"
+        " --paths-2d {input.paths_2d:q} --figures {input.figures:q}"
+        " --settings {params.settings:q} --scale {params.stamp[scale]:q}"
+        " --dataset {params.stamp[dataset]:q} --csv {output.csv:q}"
+        " --markdown {output.markdown:q} --html {output.html:q} > {log:q} 2>&1"
+
+
+rule publish_agreement:
+    input:
+        multiext("<results>/agreement/agreement", ".html", ".csv", ".md"),
+    output:
+        multiext("results/agreement", ".html", ".csv", ".md"),
+    log:
+        "<logs>/publish_agreement.log",
+    conda:
+        "../envs/analysis.yaml"
+    shell:
+        "cp {input:q} results/ > {log:q} 2>&1"
