@@ -1,0 +1,120 @@
+"""The report on agreement with the paper: made by the workflow, looked at with a real browser."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from clones import SMOKE, Workflow
+from headless_browser import Browser, browser
+
+# One process for all tests of the finished run, where pytest runs several.
+pytestmark = pytest.mark.xdist_group("finished")
+
+TARGET = "results/agreement.html"
+PHONE = (390, 844)
+
+
+@pytest.fixture(scope="module")
+def report(finished: Workflow) -> Path:
+    """The report on the finished run."""
+    finished.run(TARGET, "--cores", "1", *SMOKE)
+    return finished.folder / TARGET
+
+
+@pytest.fixture(scope="module")
+def window(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that shows the report; skipped where Chromium is not installed."""
+    driver = shutil.which("chromedriver")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+    if not driver or not chromium:
+        pytest.skip("needs chromium and chromedriver: run tests/browser/install.sh")
+    with browser(driver, chromium, tmp_path_factory.mktemp("profile")) as started:
+        started.open(report)
+        yield started
+
+
+def test_nothing_of_a_miniature_run_counts_as_agreement(report: Path) -> None:
+    table = pd.read_csv(report.with_suffix(".csv"))
+    trained = table[table["network"] != "-"]
+    assert len(trained) == 120
+    assert set(trained["verdict"]) == {"not comparable at this scale"}
+    # Figure 3 has no networks and no scale.
+    assert set(table.loc[table["network"] == "-", "verdict"]) == {"agrees"}
+    assert "not comparable at this scale" in report.with_suffix(".md").read_text()
+
+
+def test_the_report_is_made_once(report: Path, finished: Workflow) -> None:
+    assert finished.jobs(TARGET, *SMOKE) == []
+
+
+def test_an_edited_claim_makes_the_report_again_and_nothing_else(
+    report: Path, finished: Workflow
+) -> None:
+    with finished.edited("config/claims.yaml", "factor: 3", "factor: 4"):
+        rules = finished.rules(TARGET, *SMOKE)
+    (finished.folder / "config/claims.yaml").touch()
+    finished.run(TARGET, "--touch", "--cores", "1", *SMOKE)
+    assert rules == {"judge_agreement", "publish_agreement"}
+
+
+@pytest.mark.browser
+def test_the_page_loads_without_complaint_or_request(window: Browser, report: Path) -> None:
+    assert window.run("return document.title") == "Agreement with the paper, scale smoke"
+    assert window.complaints() == []
+    asked = [address for address in window.requests() if not address.startswith("data:")]
+    assert asked == [report.resolve().as_uri()]
+
+
+@pytest.mark.browser
+def test_every_figure_is_shown_and_described(window: Browser) -> None:
+    shown = window.run(
+        "return [...document.images].map(i => [i.id, i.complete && i.naturalWidth > 500, i.alt])"
+    )
+    numbers = ["2", "3", "4", "5", "6", "S1", "S2", "S3", "S4"]
+    assert sorted(name for name, _, _ in shown) == [f"fig{number}" for number in numbers]
+    assert all(loaded and len(text) > 20 for _, loaded, text in shown)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("column", "number"), [(3, True), (1, False)], ids=["ours", "network"])
+def test_tables_are_sorted_by_a_click_on_a_heading(
+    window: Browser, column: int, number: bool
+) -> None:
+    table = "const table = document.querySelectorAll('table')[1];"  # Table S1
+    read = (
+        f"{table} return [...table.tBodies[0].rows].map(row => "
+        f"row.cells[{column}].dataset.value ?? row.cells[{column}].textContent.trim())"
+    )
+    click = f"{table} table.querySelectorAll('thead button')[{column}].click();"
+    state = f"{table} return table.tHead.rows[0].cells[{column}].getAttribute('aria-sort')"
+    kind = float if number else str.casefold
+    before = list(map(kind, window.run(read)))
+    assert before != sorted(before)
+    window.run(click)
+    assert list(map(kind, window.run(read))) == sorted(before)
+    assert window.run(state) == "ascending"
+    window.run(click)
+    assert list(map(kind, window.run(read))) == sorted(before, reverse=True)
+    assert window.run(state) == "descending"
+
+
+@pytest.mark.browser
+def test_headings_have_a_scope(window: Browser) -> None:
+    scopes = window.run("return [...document.querySelectorAll('th')].map(th => th.scope)")
+    assert set(scopes) == {"col", "row"}
+
+
+@pytest.mark.browser
+def test_it_is_readable_on_a_phone_in_light_and_dark(window: Browser) -> None:
+    window.emulate(*PHONE)
+    colours = set()
+    for scheme in ("light", "dark"):
+        window.prefer(scheme)
+        assert window.run("return document.documentElement.scrollWidth") <= PHONE[0]
+        cut = "[...document.querySelectorAll('td, th')].filter(c => c.scrollWidth > c.clientWidth)"
+        assert window.run(f"return {cut}.map(cell => cell.textContent.trim())") == []
+        colours.add(window.run("return getComputedStyle(document.body).backgroundColor"))
+    assert colours == {"rgb(255, 255, 255)", "rgb(20, 23, 26)"}
