@@ -1,10 +1,11 @@
-# Results -> how well they agree with the paper. Not among the default targets: ask for
-# results/agreement.html.
+# Results -> how well they agree with the paper, and a list of them with checksums. Neither is among
+# the default targets: ask for results/agreement.html, or for manifest.csv in the folder of a scale.
 
 
 localrules:
     judge_agreement,
     publish_agreement,
+    write_manifest,
 
 
 # Those that show what a claim is about.
@@ -47,7 +48,7 @@ rule judge_agreement:
         stamp=STAMP,
         settings=json.dumps(settings_in_force(), sort_keys=True),
     shell:
-        "python scripts/judge_agreement.py --claims {input.claims:q}"
+        "exec python scripts/judge_agreement.py --claims {input.claims:q}"
         " --selections {input.selections:q} --histories {input.histories:q} --sets {input.sets:q}"
         " --lengths {input.lengths:q} --centroids {input.centroids:q}"
         " --projections {input.projections:q} --barriers {input.barriers:q}"
@@ -68,3 +69,19 @@ rule publish_agreement:
         "../envs/analysis.yaml"
     shell:
         "cp {input:q} results/ > {log:q} 2>&1"
+
+
+rule write_manifest:
+    input:
+        results=result_files(),
+    output:
+        manifest="<results>/manifest.csv",
+    log:
+        "<logs>/write_manifest.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        code=code_id("write_manifest.py"),
+        root=subpath(output.manifest, parent=True),
+    shell:
+        "exec python scripts/write_manifest.py --root {params.root:q} > {log:q} 2>&1"

@@ -75,6 +75,7 @@ onstart:
             run_lock.hold(run_lock.PLACE)
         except TopographyError as error:
             raise WorkflowError(str(error)) from None
+        describe_run()
 
 
 # Paths in the rules: <results>/sets stands for results/smoke/sets, and so on.
@@ -96,6 +97,8 @@ wildcard_constraints:
 # Scales share the datasets.
 DATA = f"results/data/{config['dataset']}.safetensors"
 CHECKPOINTS = f"results/{config['scale']}/checkpoints"
+# What the last run was started with; written by Snakemake itself when a run starts.
+RUN_DESCRIPTION = f"results/{config['scale']}/provenance.json"
 ARCHITECTURES = list(config["architectures"])
 SETS = configuration.set_names(config)
 # One job at a time on a GPU; a CPU takes as many as there are cores. With `auto` a GPU is not counted.
@@ -218,6 +221,62 @@ def settings_in_force():
         }
         for architecture in ARCHITECTURES
     }
+
+
+def result_files():
+    """Every result of the scale, for its manifest."""
+    jobs = [file.removesuffix(".history.csv") for file in history_files(ARCHITECTURES)]
+    paths = [
+        f"<results>/paths/{landscape}/{architecture}/{name}/pairs_{pairs}.safetensors"
+        for landscape in ("train", "test")
+        for architecture in ARCHITECTURES
+        for name in configuration.joined_sets(config, architecture, landscape)
+        for pairs in configuration.pair_batches(config, architecture)
+    ]
+    by_set = ["sets/{architecture}/{set}.safetensors", "pairs/{architecture}/{set}.csv"]
+    by_architecture = [
+        "statistics/{architecture}.csv",
+        "lengths/{architecture}.csv",
+        "lengths/{architecture}.centroids.csv",
+        "kernel_pca/{architecture}.csv",
+    ]
+    return [
+        *[
+            job + end
+            for job in jobs
+            for end in (".safetensors", ".history.csv", ".runs.csv")
+        ],
+        *selection_files(ARCHITECTURES),
+        *[
+            f"<results>/{name}"
+            for name in expand(by_set, architecture=ARCHITECTURES, set=SETS)
+        ],
+        *paths,
+        *barrier_files("train"),
+        *barrier_files("test"),
+        *[
+            f"<results>/{name}"
+            for name in expand(by_architecture, architecture=ARCHITECTURES)
+        ],
+        "<results>/landscape_2d.safetensors",
+        *expand(
+            "<results>/figures/{name}.{end}", name=FIGURES, end=["pdf", "png", "csv"]
+        ),
+        *expand("<results>/tables/{name}.{end}", name=TABLES, end=["csv", "md"]),
+        *expand("<results>/agreement/agreement.{end}", end=["csv", "md", "html"]),
+    ]
+
+
+def describe_run():
+    """Write down what this run is started with, for the figures it publishes."""
+    from topography import provenance
+
+    seeds = ", ".join(
+        f"{architecture} {configuration.seed_range(config, architecture)}"
+        for architecture in ARCHITECTURES
+    )
+    description = provenance.describe_run(Path(workflow.basedir), config, seeds)
+    provenance.write_json(Path(RUN_DESCRIPTION), description)
 
 
 def without_suffix(wildcards, output):

@@ -69,15 +69,23 @@ rule publish_figure:
     input:
         multiext("<results>/figures/{figure}", ".pdf", ".png", ".csv"),
     output:
-        multiext("results/{figure}", ".pdf", ".png", ".csv"),
+        multiext("results/{figure}", ".pdf", ".png", ".csv", ".json"),
     log:
         "<logs>/publish_figure/{figure}.log",
     wildcard_constraints:
         figure="|".join(FIGURES),
     conda:
         "../envs/analysis.yaml"
+    params:
+        code=code_id("publish_figure.py"),
+        figure=lambda wildcards, input: os.path.splitext(input[0])[0],
+        target=without_suffix,
+        # Not an input: its commit and date are to be printed, not to rerun anything.
+        run=RUN_DESCRIPTION,
+        logs=f"results/{config['scale']}/logs/train_networks",
     shell:
-        "cp {input:q} results/ > {log:q} 2>&1"
+        "exec python scripts/publish_figure.py --figure {params.figure:q} --run {params.run:q}"
+        " --logs {params.logs:q} --target {params.target:q} > {log:q} 2>&1"
 
 
 rule publish_table:

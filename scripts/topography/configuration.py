@@ -134,6 +134,12 @@ def seed_batches(config: Settings, architecture: str) -> list[Batch]:
     return batches(training["first_seed"], training["seeds"], training["seeds_per_job"])
 
 
+def seed_range(config: Settings, architecture: str) -> Batch:
+    """All seeds of one architecture."""
+    training = for_architecture(config, architecture)["training"]
+    return Batch(training["first_seed"], training["first_seed"] + training["seeds"] - 1)
+
+
 def pair_batches(config: Settings, architecture: str) -> list[Batch]:
     """The rows of a pairs file of one architecture, cut into path-finding jobs."""
     pairs = for_architecture(config, architecture)["pairs"]

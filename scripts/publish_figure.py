@@ -1,0 +1,49 @@
+"""Copy a figure to where people look for it, and say where it comes from."""
+
+import argparse
+import json
+from pathlib import Path
+
+from topography import command_line, provenance
+from topography.errors import TopographyError
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--figure", type=Path, required=True, help="figure to copy, without suffix")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        required=True,
+        help="JSON file about the run: commit, scale, dataset, configuration, seeds",
+    )
+    parser.add_argument("--logs", type=Path, required=True, help="folder of the training logs")
+    parser.add_argument(
+        "--target",
+        type=Path,
+        required=True,
+        help="copy to make, without suffix: .pdf, .png, .csv and .json are added",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Publish the figure."""
+    arguments = parse_arguments()
+    try:
+        run = json.loads(arguments.run.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TopographyError(
+            f"Cannot read {arguments.run}: {error}. Snakemake writes it when a run starts."
+        ) from error
+    description = {
+        **run,
+        "device": provenance.devices(sorted(arguments.logs.rglob("*.log"))),
+        "date": provenance.now(),
+    }
+    provenance.publish(arguments.figure, arguments.target, description)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,62 @@
+"""Published figures say where they come from, and the results of a scale can be verified."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from clones import SMOKE, Workflow
+from topography import provenance
+
+# One process for all tests of the finished run, where pytest runs several.
+pytestmark = pytest.mark.xdist_group("finished")
+
+MANIFEST = "results/smoke/manifest.csv"
+
+
+def test_every_published_figure_says_where_it_comes_from(finished: Workflow) -> None:
+    descriptions = sorted((finished.folder / "results").glob("fig*.json"))
+    assert len(descriptions) == 10
+    for file in descriptions:
+        description = json.loads(file.read_text())
+        assert (description["scale"], description["dataset"]) == ("smoke", "digits")
+        assert description["device"] in ("cpu", "cuda")
+        assert "lstm 0-3" in description["seeds"]
+        fields = {name: description[key] for name, key in provenance.FIELDS.items()}
+        assert provenance.png_fields(file.with_suffix(".png").read_bytes()) == fields
+        assert provenance.pdf_fields(file.with_suffix(".pdf").read_bytes()) == fields
+
+
+def test_figures_of_a_scale_carry_nothing_that_changes_from_run_to_run(finished: Workflow) -> None:
+    for file in (finished.folder / "results/smoke/figures").glob("*.png"):
+        assert provenance.png_fields(file.read_bytes()) == {}
+
+
+def test_another_commit_reruns_nothing(finished: Workflow) -> None:
+    file = finished.folder / "results/smoke/provenance.json"
+    before = file.read_text()
+    provenance.write_json(file, {**json.loads(before), "commit": "another"})
+    assert finished.jobs(*SMOKE) == []
+    file.write_text(before)
+
+
+def test_the_results_of_a_scale_can_be_verified(finished: Workflow) -> None:
+    finished.run(MANIFEST, "--cores", "1", *SMOKE)
+    assert finished.jobs(MANIFEST, *SMOKE) == []
+    done = subprocess.run(
+        [sys.executable, "scripts/verify.py", "results/smoke"],
+        cwd=finished.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    listed = pd.read_csv(finished.folder / MANIFEST)["path"]
+    assert f"{len(listed)} files are what the manifest says" in done.stdout
+    for path in (
+        "sets/lstm/sgd_test.safetensors",
+        "figures/fig4.pdf",
+        "barriers/test/fcp/sgd_test.csv",
+    ):
+        assert path in set(listed)
