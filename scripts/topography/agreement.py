@@ -271,15 +271,26 @@ def _comparability(
     settings: Mapping[str, Settings],
     groups: Mapping[str, Settings],
 ) -> tuple[str, list[str]]:
-    """Whose settings a result has, and every setting that keeps it from the paper's numbers."""
+    """Whose settings a result has, and every setting that keeps it from the paper's numbers.
+
+    Settings of an optimizer count where the claim is about it. How weights from elsewhere were
+    trained and chosen is not ours to say.
+    """
     actual = settings.get(architecture) or next(iter(settings.values()))
-    given = actual.get("weights") or ()
     found = [text for name in claim["needs"] for text in departures(groups[name], actual)]
-    if given and "training" in claim["needs"]:  # how those were trained is not ours to say
-        unknown = (*(f"optimizers.{name}." for name in given), "training.", "selection.")
-        found = [text for text in found if not text.startswith(unknown)]
-        return ELSEWHERE, found
-    return (CUT if found else PAPER), found
+    if "training" not in claim["needs"]:
+        return (CUT if found else PAPER), found
+    concerned = {name for name in actual.get("optimizers", ()) if name in str(claim["of"])}
+    given = concerned & set(actual.get("weights", ()))
+    needless = [
+        f"optimizers.{name}."
+        for name in actual.get("optimizers", ())
+        if name in given or name not in concerned
+    ]
+    if given and given == concerned:
+        needless += ["training.", "selection."]
+    found = [text for text in found if not text.startswith(tuple(needless))]
+    return (ELSEWHERE if given else CUT if found else PAPER), found
 
 
 def _interval(measured: Measurement) -> tuple[tuple[float, float], str]:

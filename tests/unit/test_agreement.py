@@ -190,6 +190,29 @@ def test_a_claim_without_a_number_is_judged_on_the_images_of_the_paper_only():
     assert judged(chosen, settings=other)["verdict"].tolist() == [claims.NOT_COMPARABLE]
 
 
+def test_settings_count_for_the_optimizer_they_are_of_and_for_weights_trained_here() -> None:
+    groups = {"training": {"optimizers": {"sgd": {"epochs": 75}, "lbfgs": {"iterations": 1000}}}}
+    groups["training"] |= {"dataset": "mnist", "training": {"seeds": 75}}
+    paper = {"dataset": "mnist", "training": {"seeds": 75}}
+    optimizers = {"sgd": {"epochs": 75}, "lbfgs": {"iterations": 150}}
+
+    def found(of, **changes) -> tuple[str, list[str]]:
+        settings = {"fcp": {**paper, "optimizers": optimizers, **changes}}
+        return agreement._comparability(claim("mean_loss", of), "fcp", settings, groups)
+
+    cut = "optimizers.lbfgs.iterations is 150, not 1000"
+    few = {"training": {"seeds": 8}}
+    assert found("sgd_train") == (agreement.PAPER, [])
+    assert found("lbfgs_train") == (agreement.CUT, [cut])
+    assert found(["lbfgs_train", "sgd_train"]) == (agreement.CUT, [cut])
+    assert found("lbfgs_train", weights=["lbfgs"], **few) == (agreement.ELSEWHERE, [])
+    assert found("sgd_train", weights=["lbfgs"], **few)[1] == ["training.seeds is 8, not 75"]
+    both = found(["lbfgs_train", "sgd_train"], weights=["lbfgs"], **few)
+    assert both == (agreement.ELSEWHERE, ["training.seeds is 8, not 75"])
+    other = found("lbfgs_train", weights=["lbfgs"], dataset="digits")
+    assert other == (agreement.ELSEWHERE, ["dataset is digits, not mnist"])
+
+
 def test_three_runs_decide_nothing():
     few = results()
     for table in few.selections.values():
