@@ -160,15 +160,41 @@ def architecture_json(wildcards):
 
 
 def training_files(suffix):
-    """Input of a rule: one file of every training job of its architecture and optimizer."""
+    """Input of a rule: one file of every training job of its architecture and optimizer.
+
+    For weights from elsewhere, the file that stands in for them.
+    """
 
     def evaluate(wildcards):
+        if wildcards.optimizer in configuration.imported(
+            config, wildcards.architecture
+        ):
+            return expand(
+                "<results>/imported/{architecture}/{optimizer}.{suffix}",
+                suffix=suffix,
+                **wildcards,
+            )
         return expand(
             "<results>/training/{architecture}/{optimizer}/seeds_{seeds}.{suffix}",
             seeds=configuration.seed_batches(config, wildcards.architecture),
             suffix=suffix,
             **wildcards,
         )
+
+    return evaluate
+
+
+def imported_file(checkpoint):
+    """Input of a rule: the file of weights from elsewhere at a checkpoint."""
+
+    def evaluate(wildcards):
+        files = configuration.imported(config, wildcards.architecture)
+        if wildcards.optimizer not in files:
+            raise WorkflowError(
+                f"There are no weights from elsewhere for {wildcards.architecture} and "
+                f"{wildcards.optimizer}. Name their files under weights in the configuration."
+            )
+        return files[wildcards.optimizer][checkpoint]
 
     return evaluate
 
@@ -183,11 +209,12 @@ def path_files(wildcards):
 
 
 def history_files(architectures):
-    """Loss curves of all training jobs of some architectures."""
+    """Loss curves of all training jobs of some architectures; weights from elsewhere have none."""
     return [
         f"<results>/training/{architecture}/{optimizer}/seeds_{seeds}.history.csv"
         for architecture in architectures
         for optimizer in config["optimizers"]
+        if optimizer not in configuration.imported(config, architecture)
         for seeds in configuration.seed_batches(config, architecture)
     ]
 
@@ -218,6 +245,7 @@ def settings_in_force():
             "architecture": configuration.architecture_settings(config, architecture),
             "dataset": config["dataset"],
             "landscape_2d": config["landscape_2d"],
+            "weights": sorted(configuration.imported(config, architecture)),
         }
         for architecture in ARCHITECTURES
     }
@@ -226,6 +254,12 @@ def settings_in_force():
 def result_files():
     """Every result of the scale, for its manifest."""
     jobs = [file.removesuffix(".history.csv") for file in history_files(ARCHITECTURES)]
+    imported = [
+        f"<results>/imported/{architecture}/{optimizer}.{end}"
+        for architecture in ARCHITECTURES
+        for optimizer in configuration.imported(config, architecture)
+        for end in ("safetensors", "runs.csv")
+    ]
     paths = [
         f"<results>/paths/{landscape}/{architecture}/{name}/pairs_{pairs}.safetensors"
         for landscape in ("train", "test")
@@ -273,6 +307,10 @@ def describe_run():
 
     seeds = ", ".join(
         f"{architecture} {configuration.seed_range(config, architecture)}"
+        + "".join(
+            f" ({optimizer}: weights from elsewhere)"
+            for optimizer in configuration.imported(config, architecture)
+        )
         for architecture in ARCHITECTURES
     )
     description = provenance.describe_run(Path(workflow.basedir), config, seeds)

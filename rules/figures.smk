@@ -2,8 +2,12 @@
 
 # Figure 2 shows the loss curves of the LSTM, Figure S1 those of the other networks.
 CURVES = {
-    "fig2": [name for name in ARCHITECTURES if name == "lstm"],
-    "figS1": [name for name in ARCHITECTURES if name != "lstm"],
+    "fig2": [
+        name for name in ARCHITECTURES if name == "lstm" and history_files([name])
+    ],
+    "figS1": [
+        name for name in ARCHITECTURES if name != "lstm" and history_files([name])
+    ],
 }
 # Figures 4 and S2 differ by the landscape, Figures 5, 6 and S3, S4 by the sets they compare.
 LANDSCAPES = {"fig4": "train", "figS2": "test"}

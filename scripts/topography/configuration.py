@@ -122,6 +122,11 @@ def joined_sets(config: Settings, architecture: str, landscape: str) -> list[str
     return for_architecture(config, architecture)["paths"]["landscapes"][landscape]
 
 
+def imported(config: Settings, architecture: str) -> Mapping[str, Mapping[str, str]]:
+    """Optimizer -> checkpoint -> file of weights from elsewhere, for one architecture."""
+    return config.get("weights", {}).get(architecture, {})
+
+
 def batches(first: int, count: int, size: int) -> list[Batch]:
     """Cut `count` items numbered from `first` into batches of `size`; the last may be smaller."""
     end = first + count
@@ -170,7 +175,7 @@ def summary(config: Settings, changed: Settings) -> str:
     networks = trainings = paths = path_jobs = 0
     for architecture in config["architectures"]:
         settings = for_architecture(config, architecture)
-        optimizers = len(config["optimizers"])
+        optimizers = len(config["optimizers"]) - len(imported(config, architecture))
         sets = sum(len(names) for names in settings["paths"]["landscapes"].values())
         networks += optimizers * settings["training"]["seeds"]
         trainings += optimizers * len(seed_batches(config, architecture))
@@ -213,7 +218,11 @@ def check(
     """
     problems = list(dict.fromkeys(_schema_problems(config, schema)))
     if not problems:  # the rest relies on the shape that the schema promises
-        problems = [*_unknown_modules(config, library), *_unknown_sets(config)]
+        problems = [
+            *_unknown_modules(config, library),
+            *_unknown_sets(config),
+            *_unknown_weights(config),
+        ]
     if not problems:
         problems = list(_impossible_values(config))
     if problems:
@@ -347,6 +356,23 @@ def _unknown_sets(config: Settings) -> Iterator[Problem]:
                         f"names the set {name!r}, which does not exist",
                         _suggest(name, known),
                     )
+
+
+def _unknown_weights(config: Settings) -> Iterator[Problem]:
+    for architecture, files in config.get("weights", {}).items():
+        if architecture not in config["architectures"]:
+            yield Problem(
+                ("weights", architecture),
+                "is about an architecture that is not there",
+                _suggest(architecture, list(config["architectures"])),
+            )
+        for optimizer in files:
+            if optimizer not in config["optimizers"]:
+                yield Problem(
+                    ("weights", architecture, optimizer),
+                    "is about an optimizer that is not there",
+                    _suggest(optimizer, list(config["optimizers"])),
+                )
 
 
 def _written(config: Settings, architecture: str, *key: str) -> Key:

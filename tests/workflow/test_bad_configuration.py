@@ -97,6 +97,13 @@ def test_the_paper_scale_has_the_values_of_the_paper(architecture: str) -> None:
         ({"pairs": {"per_job": 0}}, "pairs.per_job", "at least 1"),
         ({"pairs": {"count": "3"}}, "pairs.count", "--configfile"),
         ({"images": {"train": 0}}, "images.train", "at least 1"),
+        ({"weights": {"lenett": {}}}, "weights.lenett", "Did you mean lenet?"),
+        (
+            {"weights": {"fcp": {"sdg": {"train": "a.npy", "test": "b.npy"}}}},
+            "weights.fcp.sdg",
+            "Did you mean sgd?",
+        ),
+        ({"weights": {"fcp": {"sgd": {"train": "a.npy"}}}}, "weights.fcp.sgd.test", "is missing"),
         ({"device": "gpu"}, "device", "auto, cpu, cuda"),
         ({"data_source": ""}, "data_source", "a folder"),
         ({"scale": "Big Scale"}, "scale", "config/<scale>.yaml"),

@@ -1,5 +1,8 @@
 """The commands of the README resolve in a fresh clone."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from clones import SMOKE, Workflow
@@ -80,3 +83,22 @@ def test_gpus_are_asked_for_only_where_the_device_is_one(fresh: Workflow) -> Non
     assert "gpu=1" not in fresh.run("-n", target, *SMOKE).stdout
     with_gpu = fresh.run("-n", target, "--config", "scale=smoke", "device=cuda").stdout
     assert "gpu=1" in with_gpu
+
+
+def test_weights_from_elsewhere_stand_in_for_trainings(fresh: Workflow, tmp_path: Path) -> None:
+    (tmp_path / "set.npy").touch()
+    files = {"train": f"{tmp_path}/set.npy", "test": f"{tmp_path}/set.npy"}
+    weights = {"lenet": {"sgd": files}, "lstm": {"sgd": files, "lbfgs": files}}
+    (tmp_path / "mine.yaml").write_text(json.dumps({"weights": weights}))
+    arguments = ("all", *SMOKE, "--configfile", str(tmp_path / "mine.yaml"))
+    jobs = fresh.jobs(*arguments)
+    imported = {("lenet", "sgd"), ("lstm", "sgd"), ("lstm", "lbfgs")}
+    for rule, expected in (("import_networks", 3), ("train_networks", 5)):
+        chosen = [job.wildcards for job in jobs if job.rule == rule]
+        names = {(job["architecture"], job["optimizer"]) for job in chosen}
+        assert len(chosen) == len(names) == expected
+        assert names <= imported if rule == "import_networks" else not names & imported
+    # Figure 2 shows loss curves of the LSTM, which there are none of.
+    published = {job.wildcards["figure"] for job in jobs if job.rule == "publish_figure"}
+    assert published == set(FIGURES) - {"fig2"}
+    assert "20 to train in 5 jobs" in fresh.run("-n", *arguments).stderr

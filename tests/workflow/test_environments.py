@@ -114,6 +114,7 @@ def test_the_environment_of_a_rule_has_what_its_code_imports(
         "train_networks": ["architectures", "optimizers"],
         "find_paths": ["architectures"],
         "record_geometry": ["architectures", "optimizers"],
+        "import_networks": ["architectures"],
         "prepare_dataset": ["datasets"],
     }
     modules = [

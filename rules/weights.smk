@@ -1,0 +1,30 @@
+# Weights from elsewhere -> what a training would have left, with losses on the images in force.
+
+
+rule import_networks:
+    input:
+        data=DATA,
+        train_set=imported_file("train"),
+        test_set=imported_file("test"),
+    output:
+        weights="<results>/imported/{architecture}/{optimizer}.safetensors",
+        runs="<results>/imported/{architecture}/{optimizer}.runs.csv",
+    log:
+        "<logs>/import_networks/{architecture}/{optimizer}.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=GPUS,
+        device=config["device"],
+    params:
+        code=code_id("import_weights.py", "architectures.{architecture}"),
+        architecture=architecture_json,
+        images=setting("images"),
+    shell:
+        "exec python scripts/import_weights.py --data {input.data:q}"
+        " --architecture {wildcards.architecture:q} --architecture-settings {params.architecture:q}"
+        " --train-images {params.images[train]} --test-images {params.images[test]}"
+        " --train-set {input.train_set:q} --test-set {input.test_set:q}"
+        " --device {resources.device:q} --threads {threads}"
+        " --weights {output.weights:q} --runs {output.runs:q} > {log:q} 2>&1"

@@ -1,0 +1,85 @@
+"""Take networks trained elsewhere as if they were trained here: weights, and their losses."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from topography import command_line
+from topography.command_line import settings
+from topography.errors import TopographyError
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="made by prepare_dataset.py")
+    parser.add_argument("--train-images", type=int, required=True, help="use the first N of these")
+    parser.add_argument("--test-images", type=int, required=True, help="use the first N of these")
+    parser.add_argument("--architecture", required=True, help="a file in topography/architectures")
+    parser.add_argument("--architecture-settings", type=settings, default={}, help="JSON object")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    parser.add_argument(
+        "--train-set",
+        type=Path,
+        required=True,
+        help=".npy or .safetensors, [n, parameters]: weights that minimise the train loss",
+    )
+    parser.add_argument(
+        "--test-set", type=Path, required=True, help="the same networks, stopped early"
+    )
+    parser.add_argument("--weights", type=Path, required=True, help="safetensors to write")
+    parser.add_argument("--runs", type=Path, required=True, help="CSV to write: losses")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Check the weights, compute their losses and write both."""
+    args = parse_arguments()
+
+    # After the arguments are parsed: torch takes seconds.
+    import numpy as np
+    import pandas
+    import torch
+
+    from topography import jobs
+    from topography.architectures import get_architecture
+    from topography.external import read_vectors
+    from topography.storage import write_table, write_tensors
+
+    device = jobs.set_up_device(args)
+    architecture = get_architecture(args.architecture, **args.architecture_settings)
+    files = {"train": args.train_set, "test": args.test_set}
+    vectors = {
+        name: read_vectors(file, architecture.parameter_count) for name, file in files.items()
+    }
+    if len(vectors["train"]) != len(vectors["test"]):
+        raise TopographyError(
+            f"{args.train_set} holds {len(vectors['train'])} networks, {args.test_set} "
+            f"{len(vectors['test'])}. Give the same networks at both checkpoints."
+        )
+    objectives = jobs.load_objectives(args, architecture, device)
+    losses = {
+        name: objectives[name].losses(torch.from_numpy(rows).to(device)).cpu().numpy()
+        for name, rows in vectors.items()
+    }
+    count = len(vectors["train"])
+    print(
+        f"{args.architecture}: {count} networks, on {device}, mean train loss "
+        f"{losses['train'].mean():.3g}, mean test loss {losses['test'].mean():.3g}",
+        file=sys.stderr,
+    )
+    seeds = np.arange(count)  # of training they are unknown; these number the rows
+    write_tensors(
+        args.weights,
+        {"seeds": seeds, **{f"{name}_weights": rows for name, rows in vectors.items()}},
+        {"architecture": args.architecture},
+    )
+    runs = {"seed": seeds, "status": "ok", "reason": ""}
+    for name, values in losses.items():
+        runs |= {f"{name}_epoch": -1, f"{name}_loss": values}
+    write_table(args.runs, pandas.DataFrame(runs))
+
+
+if __name__ == "__main__":
+    command_line.run(main)
