@@ -30,7 +30,7 @@ def scale_file():
     path = f"config/{scale}.yaml"
     known = sorted(
         {"laptop", *(file.stem for file in Path("config").glob("*.yaml"))}
-        - {"schema", "geometry_claims"}
+        - {"schema", "claims", "geometry_claims"}
     )
     if scale not in known:
         raise WorkflowError(
