@@ -17,6 +17,7 @@ from topography.architectures.base import PIXELS, Architecture, DenseInputArchit
 from topography.configuration import (
     architecture_settings,
     for_architecture,
+    imported,
     pair_batches,
     seed_batches,
 )
@@ -86,7 +87,8 @@ def stages(config: Settings, device: str) -> list[Stage]:
         seeds = [batch.last - batch.first + 1 for batch in seed_batches(config, name)]
         pairs = [batch.last - batch.first + 1 for batch in pair_batches(config, name)]
         for optimizer in settings["optimizers"]:
-            found.append(_training(name, architecture, settings, optimizer, seeds, device))
+            if optimizer not in imported(config, name):
+                found.append(_training(name, architecture, settings, optimizer, seeds, device))
         for landscape, sets in settings["paths"]["landscapes"].items():
             if sets:
                 found.append(

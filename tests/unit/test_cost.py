@@ -238,3 +238,12 @@ def test_an_optimizer_of_ones_own_is_measured_by_its_epochs(
     settings = {**SETTINGS, "optimizers": {"own": {}}}
     work = cost.training_work(settings, "own", SEEDS)
     assert work == {"own epoch": SEEDS * 4 * TRAIN, cost.LOSS: SEEDS * (TRAIN + 5 * TEST)}
+
+
+def test_weights_from_elsewhere_cost_no_training() -> None:
+    files = {"train": "a.npy", "test": "a.npy"}
+    weights = {"weights": {"lenet": {"sgd": files, "lbfgs": files}, "fcp": {"sgd": files}}}
+    all_of_them, fewer = (
+        len(cost.stages(scale("paper", changes), "cpu")) for changes in ({}, weights)
+    )
+    assert fewer == all_of_them - 3
