@@ -10,9 +10,6 @@ import pytest
 from clones import SMOKE, Workflow
 from headless_browser import Browser, browser
 
-# One process for all tests of the finished run, where pytest runs several.
-pytestmark = pytest.mark.xdist_group("finished")
-
 TARGET = "results/agreement.html"
 PHONE = (390, 844)
 

@@ -5,13 +5,9 @@ import subprocess
 import sys
 
 import pandas as pd
-import pytest
 
 from clones import SMOKE, Workflow
 from topography import provenance
-
-# One process for all tests of the finished run, where pytest runs several.
-pytestmark = pytest.mark.xdist_group("finished")
 
 MANIFEST = "results/smoke/manifest.csv"
 
