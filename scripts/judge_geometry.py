@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-import yaml
-
 from topography import command_line, geometry_claims, storage
+from topography.claims import read_claims
 from topography.figures import geometry
 from topography.tables import write_text
 
@@ -34,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Judge and write the tables."""
     arguments = parse_arguments()
-    claims = yaml.safe_load(arguments.claims.read_text())
+    claims = read_claims(arguments.claims, geometry_claims.CLAIM_KEYS, optional=())["claims"]
     runs = geometry.read_runs(arguments.records)
     probes = storage.read_table(arguments.probes)
     table = geometry_claims.judge(claims, runs, probes)

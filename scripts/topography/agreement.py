@@ -24,7 +24,6 @@ RESAMPLES = 2000
 RESAMPLING_SEED = 0
 # With three runs a side, even a complete separation has p = 0.1 in a two-sided Mann-Whitney test.
 FEWEST_RUNS = 4
-UNBOUNDED = 1e9  # how the file of claims writes "no upper limit"
 PAPER, CUT, ELSEWHERE = "the paper's", "cut", "weights from elsewhere"
 
 

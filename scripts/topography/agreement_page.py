@@ -9,8 +9,15 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from topography.agreement import CUT, FEWEST_RUNS, RESAMPLES, UNBOUNDED
-from topography.claims import AGREES, DIFFERS, INCONCLUSIVE, NOT_COMPARABLE, VERDICTS
+from topography.agreement import CUT, FEWEST_RUNS, RESAMPLES
+from topography.claims import (
+    AGREES,
+    DIFFERS,
+    INCONCLUSIVE,
+    NOT_COMPARABLE,
+    UNBOUNDED,
+    VERDICTS,
+)
 
 # Number of the claim -> heading. Published numbers, claim 0, have a section per table or figure.
 HEADINGS = {

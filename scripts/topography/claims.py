@@ -20,6 +20,7 @@ NOT_COMPARABLE = "not comparable at this scale"
 VERDICTS = (AGREES, DIFFERS, INCONCLUSIVE, NOT_COMPARABLE)
 
 LEVEL = 0.95
+UNBOUNDED = 1e9  # how files of claims write "no upper limit"
 
 
 class ClaimError(TopographyError):

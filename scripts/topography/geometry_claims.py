@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from topography.claims import AGREES, UNBOUNDED, verdict
 from topography.errors import TopographyError
 from topography.figures.geometry import Run, batch_size_curve, probe_curve
 
 Runs = Mapping[str, Run]
-AGREES, DISAGREES, UNDECIDED = "agrees", "disagrees", "undecided"
+CLAIM_KEYS = ("id", "section", "statement", "measure", "of", "range")
 SAYS_NOTHING = "agrees, as does the null model"
 
 
@@ -28,8 +29,8 @@ class Measurement(NamedTuple):
 def judge(claims: Sequence[Mapping[str, Any]], runs: Runs, probes: pd.DataFrame) -> pd.DataFrame:
     """Claims with what was measured, over which range of seeds, and a verdict.
 
-    agrees: every seed lies in the range of the claim. disagrees: none does. undecided: some do, or
-    the measure could not be taken.
+    The verdict compares the range of the claim with the interval from the lowest to the highest
+    seed, see `topography.claims.verdict`.
 
     Raises:
         TopographyError: a claim names an unknown measure or run.
@@ -68,10 +69,8 @@ def judge(claims: Sequence[Mapping[str, Any]], runs: Runs, probes: pd.DataFrame)
 
 
 def _verdict(values: np.ndarray, null: float, low: float, high: float) -> str:
-    inside = (low <= values) & (values <= high)
-    if inside.all():
-        return SAYS_NOTHING if low <= null <= high else AGREES
-    return UNDECIDED if inside.any() or np.isnan(values).any() else DISAGREES
+    found = verdict(values.min(), values.max(), (low, high))
+    return SAYS_NOTHING if found == AGREES and low <= null <= high else found
 
 
 def markdown(table: pd.DataFrame, scale: str, dataset: str) -> str:
@@ -96,7 +95,7 @@ def markdown(table: pd.DataFrame, scale: str, dataset: str) -> str:
 
 
 def _interval(low: float, high: float) -> str:
-    return f"at least {low:.3g}" if high >= 1000 else f"{low:.3g} to {high:.3g}"
+    return f"at least {low:.3g}" if high >= UNBOUNDED else f"{low:.3g} to {high:.3g}"
 
 
 # Measures -----------------------------------------------------------------------------------------

@@ -17,13 +17,14 @@ import plot_geometry
 import record_geometry
 from clones import REPOSITORY
 from topography import command_line, configuration, geometry_claims, storage
+from topography.claims import VERDICTS
 from topography.datasets import load_dataset, write_dataset
 from topography.figures import geometry
 from topography.figures.geometry_panels import FIGURES
 
 CONFIG = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
 SMOKE = yaml.safe_load((REPOSITORY / "config/smoke.yaml").read_text())
-CLAIMS = yaml.safe_load((REPOSITORY / "config/geometry_claims.yaml").read_text())
+CLAIMS = yaml.safe_load((REPOSITORY / "config/geometry_claims.yaml").read_text())["claims"]
 FEW_EPOCHS = {"epochs": 3}
 
 
@@ -171,10 +172,8 @@ def test_every_claim_gets_a_verdict(
     table = storage.read_table(tmp_path / "claims.csv")
     assert table["claim"].tolist() == [claim["id"] for claim in CLAIMS]
     assert set(table["verdict"]) <= {
-        geometry_claims.AGREES,
+        *VERDICTS,
         geometry_claims.SAYS_NOTHING,
-        geometry_claims.DISAGREES,
-        geometry_claims.UNDECIDED,
     }
     text = (tmp_path / "claims.md").read_text()
     assert text.count("\n| Sec.") == len(CLAIMS)
@@ -218,10 +217,10 @@ def test_verdicts_follow_the_seeds_and_the_null() -> None:
     assert judged("cosine_ratio", ["a/high", "a/low"], [0.5, 3], runs)["verdict"] == (
         "agrees, as does the null model"
     )
-    assert judged("cosine_ratio", ["a/high", "a/low"], [3, 9], runs)["verdict"] == "disagrees"
+    assert judged("cosine_ratio", ["a/high", "a/low"], [3, 9], runs)["verdict"] == "differs"
     runs["a/mixed"] = made_up_run(np.array([[0.5] * 8, [0.1] * 8]))
     mixed = judged("cosine_ratio", ["a/mixed", "a/low"], [0.9, 1.1], runs)
-    assert mixed["verdict"] == "undecided"
+    assert mixed["verdict"] == "inconclusive"
     assert mixed["lowest_seed"] == pytest.approx(0.2)
     assert mixed["highest_seed"] == 1.0
 
