@@ -406,6 +406,13 @@ def test_how_many_of_ten_seeds_take_wrong_turns(
             [0.42, 0.17, 0.115, 0.107, 0.103, 0.104, 0.106, 0.114, 0.132],
         ),
         (
+            "sgd",
+            {"learning_rate": 0.01, "momentum": 0.9},
+            0.112,
+            5.5,
+            [0.30, 0.088, 0.080, 0.084, 0.084, 0.085, 0.089, 0.095, 0.108],
+        ),
+        (
             "adam",
             {"learning_rate": 0.001},
             0.048,
@@ -419,18 +426,20 @@ def test_mnist_shows_the_geometry_that_was_measured_for_it(
 ) -> None:
     """MLP 784-128-128-10, 78 minibatches of 256, ten epochs: within 15 % of earlier measurements.
 
-    Those were of one seed of an independent program.
+    Those were of one seed of an independent program; here four seeds are averaged, since the mean
+    of a single epoch differs by up to 18 % from seed to seed.
     """
     architecture = get_architecture("mlp")
     images, labels = data.mnist_slice(MNIST, "train", 19968)
     images = (images - images.mean()) / images.std()
     objective = Objective(architecture, images, labels)
     optimizer = get_optimizer(name, batch_size=256, epochs=10, **settings)
-    params = initial_params(architecture, [0])
-    recorder, _ = record(objective, optimizer, [0], params, few_tests=True)
+    seeds = [0, 1, 2, 3]
+    params = initial_params(architecture, seeds)
+    recorder, _ = record(objective, optimizer, seeds, params, few_tests=True)
     shown = ratios.with_ratios(recorder.records())
-    cosines = shown["cosine"][0, : 9 * 78]
+    cosines = shown["cosine"][:, : 9 * 78]
     assert (cosines > 0).all()
-    assert cosines.mean() == pytest.approx(mean, rel=0.15)
-    assert shown["distance"][0, 0] == pytest.approx(distance, rel=0.15)
-    assert cosines.reshape(9, 78).mean(1) == pytest.approx(epochs, rel=0.2)
+    assert cosines.mean(1) == pytest.approx([mean] * 4, rel=0.15)
+    assert shown["distance"][:, 0] == pytest.approx([distance] * 4, rel=0.15)
+    assert cosines.reshape(4, 9, 78).mean((0, 2)) == pytest.approx(epochs, rel=0.15)
