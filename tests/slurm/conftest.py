@@ -24,7 +24,8 @@ def site(tmp_path: Path) -> Workflow:
     """A clone after the edit that a user makes: the partitions of the cluster, in the profile.
 
     The rules ask for a GPU with device=cuda only. Here the GPUs are fake and networks compute on
-    the CPU, so the profile asks for them.
+    the CPU, so the profile asks for them, and jobs take one thread: two jobs of two threads get in
+    each other's way where there are two cores.
     """
     workflow = copy_repository(tmp_path / "clone")
     profile = workflow.folder / "profiles/slurm/config.yaml"
@@ -33,5 +34,8 @@ def site(tmp_path: Path) -> Workflow:
         line = f"""slurm_partition: "'{partition}'\""""
         assert text.count(f"# {line}\n") == times, f"# {line}: not {times} times in the profile"
         text = text.replace(f"# {line}", line + gpu)
+    for rule in ("train_networks", "find_paths"):
+        assert text.count(f"  {rule}: 2\n") == 1, f"{rule} has not 2 threads in the profile"
+        text = text.replace(f"  {rule}: 2\n", f"  {rule}: 1\n")
     profile.write_text(text)
     return workflow
