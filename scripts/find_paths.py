@@ -16,10 +16,11 @@ GPU_PAIRS_PER_BATCH = 50
 
 
 def arguments() -> argparse.Namespace:
-    from topography.jobs import add_network_arguments
+    from topography.jobs import add_checkpoint_argument, add_network_arguments
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_network_arguments(parser)
+    add_checkpoint_argument(parser)
     parser.add_argument("--landscape", choices=["train", "test"], required=True, help="which loss")
     parser.add_argument("--set", type=Path, required=True, help="the networks, safetensors")
     parser.add_argument("--pairs", type=Path, required=True, help="made by sample_pairs.py")

@@ -5,20 +5,15 @@ import sys
 from pathlib import Path
 
 from topography import command_line
-from topography.command_line import settings
 from topography.errors import TopographyError
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
+    from topography.jobs import add_network_arguments
+
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="made by prepare_dataset.py")
-    parser.add_argument("--train-images", type=int, required=True, help="use the first N of these")
-    parser.add_argument("--test-images", type=int, required=True, help="use the first N of these")
-    parser.add_argument("--architecture", required=True, help="a file in topography/architectures")
-    parser.add_argument("--architecture-settings", type=settings, default={}, help="JSON object")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    add_network_arguments(parser)
     parser.add_argument(
         "--train-set",
         type=Path,
@@ -36,8 +31,6 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Check the weights, compute their losses and write both."""
     args = parse_arguments()
-
-    # After the arguments are parsed: torch takes seconds.
     import numpy as np
     import pandas
     import torch

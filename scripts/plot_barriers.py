@@ -18,14 +18,7 @@ def parse_arguments() -> argparse.Namespace:
         help="barrier tables of one landscape, {landscape}/{architecture}/{set}.csv; one panel "
         "per architecture, in this order",
     )
-    parser.add_argument("--scale", required=True, help="name of the scale, stamped in a corner")
-    parser.add_argument("--dataset", required=True, help="name of the dataset, stamped likewise")
-    parser.add_argument(
-        "--output-stem",
-        type=Path,
-        required=True,
-        help="figure to write, without suffix: .pdf, .png and .csv are added",
-    )
+    style.add_output_arguments(parser)
     return parser.parse_args()
 
 

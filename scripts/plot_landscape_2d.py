@@ -13,13 +13,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--landscape", type=Path, required=True, help="landscape_2d.safetensors: paths and grid"
     )
-    parser.add_argument("--scale", required=True, help="name of the scale, stamped in a corner")
-    parser.add_argument(
-        "--output-stem",
-        type=Path,
-        required=True,
-        help="figure to write, without suffix: .pdf, .png and .csv are added",
-    )
+    style.add_output_arguments(parser, dataset=False)
     return parser.parse_args()
 
 

@@ -32,14 +32,7 @@ def parse_arguments() -> argparse.Namespace:
         help="the two sets to draw: lbfgs_train-sgd_test is Figure 5, lbfgs_test-sgd_test "
         "Figure S3",
     )
-    parser.add_argument("--scale", required=True, help="name of the scale, stamped in a corner")
-    parser.add_argument("--dataset", required=True, help="name of the dataset, stamped likewise")
-    parser.add_argument(
-        "--output-stem",
-        type=Path,
-        required=True,
-        help="figure to write, without suffix: .pdf, .png and .csv are added",
-    )
+    style.add_output_arguments(parser)
     return parser.parse_args()
 
 

@@ -11,14 +11,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="dataset, {dataset}.safetensors")
-    parser.add_argument("--scale", required=True, help="name of the scale, stamped in a corner")
-    parser.add_argument("--dataset", required=True, help="name of the dataset, stamped likewise")
-    parser.add_argument(
-        "--output-stem",
-        type=Path,
-        required=True,
-        help="figure to write, without suffix: .pdf, .png and .csv are added",
-    )
+    style.add_output_arguments(parser)
     return parser.parse_args()
 
 

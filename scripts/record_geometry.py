@@ -13,6 +13,8 @@ from topography import command_line, orphans
 
 
 def arguments() -> argparse.Namespace:
+    from topography.jobs import add_device_arguments
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--data",
@@ -27,8 +29,7 @@ def arguments() -> argparse.Namespace:
         required=True,
         help="JSON object: settings of each run, by name",
     )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    add_device_arguments(parser)
     parser.add_argument("--records", type=Path, required=True, help="output, safetensors")
     parser.add_argument("--summary", type=Path, required=True, help="output, CSV")
     parser.add_argument("--probes", type=Path, required=True, help="output, CSV")

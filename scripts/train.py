@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 def arguments() -> argparse.Namespace:
-    from topography.jobs import add_network_arguments
+    from topography.jobs import add_checkpoint_argument, add_network_arguments
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_network_arguments(parser)
+    add_checkpoint_argument(parser)
     parser.add_argument("--optimizer", required=True, help="a file in topography/optimizers")
     parser.add_argument(
         "--optimizer-settings", type=command_line.settings, required=True, help="JSON object"

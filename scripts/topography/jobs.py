@@ -33,8 +33,17 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         default={},
         help="JSON object, such as activation",
     )
+    add_device_arguments(parser)
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say where networks are computed; see `set_up_device`."""
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+
+
+def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    """Argument of jobs that can be interrupted and go on."""
     parser.add_argument(
         "--checkpoint", type=Path, required=True, help="where an interrupted job keeps its state"
     )

@@ -1,5 +1,6 @@
 """The common look of the figures: size, fonts, colours, panels, and how they are written."""
 
+import argparse
 import string
 from collections.abc import Iterable
 from pathlib import Path
@@ -121,6 +122,24 @@ def add_legend(figure: Figure, entries: dict[str, Artist]) -> None:
     """One legend for all panels, above them: label -> what it explains."""
     columns = min(len(entries), 4)  # more run off the edges of the page
     figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=columns)
+
+
+def add_output_arguments(parser: argparse.ArgumentParser, dataset: bool = True) -> None:
+    """Arguments of every script that draws: what `stamp` says and where `save` writes.
+
+    dataset: whether the figure depends on one.
+    """
+    parser.add_argument("--scale", required=True, help="name of the scale, stamped in a corner")
+    if dataset:
+        parser.add_argument(
+            "--dataset", required=True, help="name of the dataset, stamped likewise"
+        )
+    parser.add_argument(
+        "--output-stem",
+        type=Path,
+        required=True,
+        help="figure to write, without suffix: .pdf, .png and .csv are added",
+    )
 
 
 def stamp(figure: Figure, scale: str, dataset: str | None = None) -> None:
