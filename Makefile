@@ -46,7 +46,7 @@ test: $(READY)
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slurm"
 
 test-slurm: $(READY)
-	tests/slurm/install.sh
+	tests/install.sh slurmctld slurm-wlm munge
 	$(BIN)/pytest tests/slurm
 
 bench: $(READY)

@@ -91,7 +91,8 @@ def why_not() -> str | None:
     """Why no cluster can be started here; None if one can."""
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
-        return f"Slurm is not installed ({', '.join(missing)} missing): tests/slurm/install.sh"
+        install = "tests/install.sh slurmctld slurm-wlm munge"
+        return f"Slurm is not installed ({', '.join(missing)} missing): {install}"
     if os.geteuid() != 0:
         return "only root can start Slurm's daemons"
     file = CONFIGURATION / "slurm.conf"

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from reference.dataloader_training import PictureDataset, loss_over_loader
 from reference.lbfgs import run_lbfgs
 from reference.networks import build_network, flat_gradient, load_vector, mean_loss
 from reference.paths import point_on_path, wave
+from reference.sgd import run_sgd
 from topography.architectures import get_architecture
 from topography.architectures.base import Architecture, DenseInputArchitecture
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
-from topography.optimizers.sgd import minibatch_order
+from topography.optimizers.base import minibatch_order
 from topography.paths import path_losses_and_gradients
 from topography.training import initial_params
 
@@ -145,14 +146,22 @@ def sgd_epoch(architecture: Architecture, objective: Objective) -> Work:
         network = load_vector(build_network(architecture.name), params[0])
         gradient_descent = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
         for batch, labels in DataLoader(pictures, batch_size=BATCH_SIZE, shuffle=True):
-            _descend(network, gradient_descent, batch.flatten(1), labels)
+            gradient_descent.zero_grad()
+            mean_loss(network, batch.flatten(1), labels).backward()
+            gradient_descent.step()
         loss_over_loader(network, DataLoader(pictures, batch_size=REFERENCE_CHUNK))
 
     def with_indexing() -> None:
-        network = load_vector(build_network(architecture.name), params[0])
-        gradient_descent = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
-        for rows in minibatch_order([0], 1, objective.count)[0].split(BATCH_SIZE):
-            _descend(network, gradient_descent, objective.images[rows], objective.labels[rows])
+        minibatches = minibatch_order([0], 1, objective.count)[0].split(BATCH_SIZE)
+        trained = run_sgd(
+            architecture.name,
+            params[0],
+            objective.images,
+            objective.labels,
+            [minibatch.tolist() for minibatch in minibatches],
+            LEARNING_RATE,
+        )
+        network = load_vector(build_network(architecture.name), trained)
         with torch.no_grad():
             for first in range(0, objective.count, REFERENCE_CHUNK):
                 part = slice(first, first + REFERENCE_CHUNK)
@@ -192,14 +201,6 @@ def chunked_loss_and_gradient(
         return total, flat_gradient(network)
 
     return evaluate
-
-
-def _descend(
-    network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor
-) -> None:
-    optimizer.zero_grad()
-    mean_loss(network, images, labels).backward()
-    optimizer.step()
 
 
 def _path_operations(architecture: Architecture) -> float:

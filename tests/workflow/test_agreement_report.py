@@ -27,7 +27,8 @@ def window(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
     driver = shutil.which("chromedriver")
     chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
     if not driver or not chromium:
-        pytest.skip("needs chromium and chromedriver: run tests/browser/install.sh")
+        install = "tests/install.sh chromedriver chromium chromium-driver"
+        pytest.skip(f"needs chromium and chromedriver: run {install}")
     with browser(driver, chromium, tmp_path_factory.mktemp("profile")) as started:
         started.open(report)
         yield started
