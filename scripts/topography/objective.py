@@ -5,6 +5,9 @@ points of 300 paths. Work is cut into chunks of images and of networks, small en
 caches and large enough to fill a GPU, so that memory is bounded whatever is asked.
 """
 
+from functools import cached_property
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -15,9 +18,17 @@ from topography.landscape import Landscape, LinearCombinations
 # chunk depend on the number of points per family, never on the number of families, so that sums do
 # not depend on how work is grouped.
 CPU_ACTIVATIONS = 2**23
-CPU_CHUNK_RANGE = (128, 1000)
+CPU_CHUNK_RANGE = (128, 1024)
 GPU_ACTIVATIONS = 2**30
 GPU_SMALLEST_CHUNK = 256
+
+
+class Chunk(NamedTuple):
+    """Some of the images: [n, D], their labels [n], and the pixels beyond which all are zero."""
+
+    images: Tensor
+    labels: Tensor
+    span: slice
 
 
 class Objective(Landscape):
@@ -55,8 +66,10 @@ class Objective(Landscape):
 
         params: [B, P]; indices: [B, n], the images of each network's minibatch.
         """
+        # index_select copies whole images, which indexing by a matrix does not.
+        images = self.images.index_select(0, indices.flatten())
         losses, gradients = self.architecture.loss_sums_and_gradients(
-            params, self.images[indices], self.labels[indices]
+            params, images.view(*indices.shape, -1), self.labels[indices]
         )
         return losses / indices.shape[1], gradients.div_(indices.shape[1])
 
@@ -64,19 +77,44 @@ class Objective(Landscape):
         combinations = NetworkCombinations(self, vectors)
         return combinations.keep_projections() if reuse else combinations
 
-    def image_chunks(self, points_per_family: int) -> list[slice]:
-        """Slices of the images such that the activations of one family stay within the budget."""
-        floats = self.architecture.activation_floats * points_per_family
-        if self.images.device.type == "cpu":
-            smallest, largest = CPU_CHUNK_RANGE
-            chunk = min(max(CPU_ACTIVATIONS // floats, smallest), largest)
-            if self.architecture.blocks_on_cpu:
-                chunk = largest
-        else:
-            chunk = max(GPU_ACTIVATIONS // floats, GPU_SMALLEST_CHUNK)
+    def chunks(self, points_per_family: int) -> list[Chunk]:
+        """All images, cut such that the activations of one family stay within the budget.
+
+        Images come in the order of their first pixel that is not zero, so that those of a chunk
+        have many zeros in common, and as a view of [D, n]: activations are feature-major.
+        """
+        by_pixel, labels, firsts, lasts = self._sorted
+        size = self._chunk_size(points_per_family)
+        parts = [slice(first, first + size) for first in range(0, self.count, size)]
         return [
-            slice(first, min(first + chunk, self.count)) for first in range(0, self.count, chunk)
+            Chunk(
+                by_pixel[:, part].mT,
+                labels[part],
+                slice(firsts[part].min().item(), lasts[part].max().item() + 1),
+            )
+            for part in parts
         ]
+
+    @cached_property
+    def _sorted(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Images [D, N] and labels [N], sorted by first pixel, and the first and last pixel [N] of
+        each that is not zero (those of the whole image where all are), on the CPU."""
+        inked = (self.images != 0).to(torch.uint8)
+        firsts = inked.argmax(1)  # the first of the largest
+        lasts = inked.shape[1] - 1 - inked.flip(1).argmax(1)
+        order = firsts.argsort(stable=True)
+        by_pixel = self.images[order].T.contiguous()
+        return by_pixel, self.labels[order], firsts[order].cpu(), lasts[order].cpu()
+
+    def _chunk_size(self, points_per_family: int) -> int:
+        floats = self.architecture.activation_floats * points_per_family
+        if self.images.device.type != "cpu":
+            return max(GPU_ACTIVATIONS // floats, GPU_SMALLEST_CHUNK)
+        smallest, largest = CPU_CHUNK_RANGE
+        if self.architecture.blocks_on_cpu:
+            return largest
+        # A multiple of the smallest, so that rows of images fill vectors and cache lines.
+        return min(max(CPU_ACTIVATIONS // floats // smallest * smallest, smallest), largest)
 
     def family_chunks(self, families: int, points_per_family: int, images: int) -> list[slice]:
         """Slices of the families: as many as fit the budget on a GPU, one at a time on a CPU, or
@@ -102,8 +140,8 @@ class NetworkCombinations(LinearCombinations):
         """Project the vectors on all images now, for many later calls of `losses`."""
         objective = self.landscape
         self._kept = [
-            objective.architecture.project(self.vectors, objective.images[chunk])
-            for chunk in objective.image_chunks(1)
+            objective.architecture.project(self.vectors, chunk.images, chunk.span)
+            for chunk in objective.chunks(1)
         ]
         return self
 
@@ -123,16 +161,15 @@ class NetworkCombinations(LinearCombinations):
         mixing = mixing.expand(len(indices), -1, -1)
         losses = torch.zeros(mixing.shape[:2], dtype=torch.float64, device=self.vectors.device)
         for number, chunk in enumerate(self._chunks(mixing)):
-            images, labels = objective.images[chunk], objective.labels[chunk]
-            for part in objective.family_chunks(len(indices), mixing.shape[1], len(images)):
+            for part in objective.family_chunks(len(indices), mixing.shape[1], len(chunk.images)):
                 families = _as_slice(indices[part])
                 vectors = self.vectors[families]
                 losses[part] += objective.architecture.combination_loss_sums(
                     vectors,
                     mixing[part],
-                    self._projections(number, families, vectors, images),
-                    images,
-                    labels,
+                    self._projections(number, families, vectors, chunk),
+                    chunk.images,
+                    chunk.labels,
                 )
         return losses / objective.count
 
@@ -142,29 +179,29 @@ class NetworkCombinations(LinearCombinations):
         losses = torch.zeros(mixing.shape[:2], dtype=torch.float64, device=self.vectors.device)
         gradients = torch.zeros_like(self.vectors)
         for number, chunk in enumerate(self._chunks(mixing)):
-            images, labels = objective.images[chunk], objective.labels[chunk]
-            for part in objective.family_chunks(len(mixing), mixing.shape[1], len(images)):
+            for part in objective.family_chunks(len(mixing), mixing.shape[1], len(chunk.images)):
                 vectors = self.vectors[part]
                 sums, sum_gradients = objective.architecture.combination_loss_sums_and_gradients(
                     vectors,
                     mixing[part],
-                    self._projections(number, part, vectors, images),
-                    images,
-                    labels,
+                    self._projections(number, part, vectors, chunk),
+                    chunk.images,
+                    chunk.labels,
+                    chunk.span,
                 )
                 losses[part] += sums
                 gradients[part] += sum_gradients
         return losses / objective.count, gradients.div_(objective.count)
 
-    def _chunks(self, mixing: Tensor) -> list[slice]:
+    def _chunks(self, mixing: Tensor) -> list[Chunk]:
         """The image chunks to go through; those of the kept projections where there are any."""
-        return self.landscape.image_chunks(1 if self._kept is not None else mixing.shape[1])
+        return self.landscape.chunks(1 if self._kept is not None else mixing.shape[1])
 
     def _projections(
-        self, number: int, families: slice | list[int], vectors: Tensor, images: Tensor
+        self, number: int, families: slice | list[int], vectors: Tensor, chunk: Chunk
     ) -> Tensor | None:
         if self._kept is None:
-            return self.landscape.architecture.project(vectors, images)
+            return self.landscape.architecture.project(vectors, chunk.images, chunk.span)
         kept = self._kept[number]
         return None if kept is None else kept[families]
 

@@ -225,3 +225,21 @@ def test_any_differentiable_function_is_a_landscape() -> None:
     losses, gradients = landscape.combination(vectors).losses_and_gradients(mixing)
     assert torch.allclose(losses.flatten(), landscape.losses(points.flatten(0, 1)), rtol=1e-12)
     assert torch.allclose(gradients, mixing.mT @ point_gradients.view(2, 5, 3), rtol=1e-12)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("name", ["fcp", "autoencoder"])
+def test_pixels_that_are_zero_in_a_chunk_change_nothing(name: str) -> None:
+    """Rows of zeros above and below, of different heights: every chunk leaves out its own."""
+    objective = make_objective(name)
+    for number, image in enumerate(objective.images):
+        image[: 28 * (number % 9)] = 0.0
+        image[784 - 14 * (number % 5) :] = 0.0
+    objective.images[7] = 0.0  # an image of nothing at all
+    vectors = vectors_for(name, 2)
+    exact, exact_gradients = expected(name, {}, vectors, objective.images, objective.labels)
+    losses, gradients = objective.losses_and_gradients(vectors)
+    assert any(chunk.span != slice(0, 784) for chunk in objective.chunks(1))
+    assert relative_error(losses, exact) < 1e-10
+    assert relative_error(gradients, exact_gradients) < 1e-10
+    assert relative_error(objective.losses(vectors), exact) < 1e-10

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 PIXELS = 784
+ALL_PIXELS = slice(None)
 
 
 class Parameter(NamedTuple):
@@ -80,8 +81,11 @@ class Architecture(ABC):
     ) -> tuple[Tensor, Tensor]:
         """Loss sums [B], float64, and their gradients [B, P]; arguments as for `loss_sums`."""
 
-    def project(self, vectors: Tensor, images: Tensor) -> Tensor | None:
-        """What can be computed of vectors [b, K, P] before they are mixed; None if nothing."""
+    def project(self, vectors: Tensor, images: Tensor, span: slice = ALL_PIXELS) -> Tensor | None:
+        """What can be computed of vectors [b, K, P] before they are mixed; None if nothing.
+
+        images: [n, D]; span: pixels outside of it are zero in all of them.
+        """
         return None
 
     def combination_loss_sums(
@@ -107,8 +111,12 @@ class Architecture(ABC):
         projections: Tensor | None,
         images: Tensor,
         labels: Tensor,
+        span: slice = ALL_PIXELS,
     ) -> tuple[Tensor, Tensor]:
-        """Loss sums [b, M], and the gradients of their sum over m for the vectors, [b, K, P]."""
+        """Loss sums [b, M], and the gradients of their sum over m for the vectors, [b, K, P].
+
+        span: pixels of the images outside of it are zero.
+        """
         points = torch.bmm(mixing, vectors)
         losses, gradients = self.loss_sums_and_gradients(points.flatten(0, 1), images, labels)
         return losses.view(points.shape[:2]), torch.bmm(mixing.mT, gradients.view(points.shape))
@@ -177,11 +185,12 @@ class DenseInputArchitecture(Architecture):
         losses, feature_gradients, head_gradients = self.head_loss_sums_and_gradients(
             self._features(params, images), params[:, self.input_size :], images, labels
         )
-        return losses, self._join(feature_gradients, head_gradients, images)
+        return losses, self._join(feature_gradients, head_gradients, images, ALL_PIXELS)
 
-    def project(self, vectors: Tensor, images: Tensor) -> Tensor:
+    def project(self, vectors: Tensor, images: Tensor, span: slice = ALL_PIXELS) -> Tensor:
         """Features of the vectors [b, K, P] themselves: [b, K, F, n]."""
-        return self._features(vectors.flatten(0, 1), images).unflatten(0, vectors.shape[:2])
+        features = self._features(vectors.flatten(0, 1), images, span)
+        return features.unflatten(0, vectors.shape[:2])
 
     def combination_loss_sums(
         self,
@@ -201,6 +210,7 @@ class DenseInputArchitecture(Architecture):
         projections: Tensor | None,
         images: Tensor,
         labels: Tensor,
+        span: slice = ALL_PIXELS,
     ) -> tuple[Tensor, Tensor]:
         features, head_params = self._mix(vectors, mixing, projections)
         losses, feature_gradients, head_gradients = self.head_loss_sums_and_gradients(
@@ -210,12 +220,13 @@ class DenseInputArchitecture(Architecture):
         feature_gradients = torch.bmm(back, feature_gradients.view(*mixing.shape[:2], -1))
         head_gradients = torch.bmm(back, head_gradients.view(*mixing.shape[:2], -1))
         feature_gradients = feature_gradients.view(-1, *features.shape[1:])
-        gradients = self._join(feature_gradients, head_gradients.flatten(0, 1), images)
+        gradients = self._join(feature_gradients, head_gradients.flatten(0, 1), images, span)
         return losses.view(mixing.shape[:2]), gradients.view(vectors.shape)
 
-    def _features(self, params: Tensor, images: Tensor) -> Tensor:
+    def _features(self, params: Tensor, images: Tensor, span: slice = ALL_PIXELS) -> Tensor:
         """First layer's output [B, F, n] of params [B, P]."""
         weights = params[:, : self.input_size].unflatten(1, self.parameters[0].shape)
+        weights, images = weights[..., span], images[..., span]
         if images.dim() == 2:  # shared images: one large product
             return (weights.flatten(0, 1) @ images.T).unflatten(0, weights.shape[:2])
         return torch.bmm(weights, images.mT)
@@ -228,44 +239,72 @@ class DenseInputArchitecture(Architecture):
         features = torch.bmm(mixing, projections.flatten(2)).view(-1, *projections.shape[2:])
         return features, torch.bmm(mixing, vectors[..., self.input_size :]).flatten(0, 1)
 
-    def _join(self, feature_gradients: Tensor, head_gradients: Tensor, images: Tensor) -> Tensor:
+    def _join(
+        self, feature_gradients: Tensor, head_gradients: Tensor, images: Tensor, span: slice
+    ) -> Tensor:
         """Gradients [B, P], from those for the features [B, F, n] and for the head."""
-        gradients = head_gradients.new_empty(len(head_gradients), self.parameter_count)
+        networks, weights_shape = len(head_gradients), self.parameters[0].shape
+        gradients = head_gradients.new_empty(networks, self.parameter_count)
         gradients[:, self.input_size :] = head_gradients
+        weights = gradients[:, : self.input_size].unflatten(1, weights_shape)
+        images = images[..., span]
         if images.dim() == 2:
-            input_gradients = feature_gradients.flatten(0, 1) @ images
+            product = (feature_gradients.flatten(0, 1) @ images).unflatten(0, (networks, -1))
         else:
-            input_gradients = torch.bmm(feature_gradients, images)
-        gradients[:, : self.input_size] = input_gradients.view(len(head_gradients), -1)
+            product = torch.bmm(feature_gradients, images)
+        first, stop, _ = span.indices(weights.shape[2])
+        weights[..., :first] = 0.0
+        weights[..., first:stop] = product
+        weights[..., stop:] = 0.0
         return gradients
 
 
 class Activation(NamedTuple):
     """An elementwise non-linearity: its value, and its value together with its derivative.
 
-    Both work in place on buffers of their own and are not for use under autograd.
+    Both may overwrite their argument, and are not for use under autograd.
     """
 
     value: Callable[[Tensor], Tensor]
     value_and_slope: Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-_LARGEST_EXPONENT = 80.0  # exp(80) is finite in float32, and softplus(x) = x long before
+VECTOR = 64  # a multiple of the numbers that a CPU takes at a time
+
+
+def logistic(x: Tensor, out: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)) of x [B, ...], the last bits of each network its own affair.
+
+    On a CPU, what is left over when a tensor has been cut into vectors is computed one by one and
+    rounds differently; where that could be a matter of the batch, networks take turns.
+    """
+    if x.device.type != "cpu" or x[0].numel() % VECTOR == 0:
+        return torch.sigmoid(x, out=out)
+    for row in range(len(x)):
+        torch.sigmoid(x[row], out=out[row])
+    return out
 
 
 def _softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x)), from vectorised exp and log (half the time of log1p), without overflow."""
-    value = x.clamp(max=_LARGEST_EXPONENT).exp_().add_(1.0).log_()
-    return torch.maximum(value, x, out=value)
+    return _softplus_of(logistic(x.neg_(), out=torch.empty_like(x)), x)
 
 
 def _softplus_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
-    """softplus and its derivative, the logistic function, from one exponential."""
-    exponential = x.clamp(max=_LARGEST_EXPONENT).exp_()
-    value = exponential + 1.0
-    slope = exponential.div_(value)
-    value.log_()
-    return torch.maximum(value, x, out=value), slope
+    """softplus and its derivative, the logistic function."""
+    complement = logistic(x.neg_(), out=torch.empty_like(x))
+    slope = 1.0 - complement
+    return _softplus_of(complement, x), slope
+
+
+def _softplus_of(complement: Tensor, negative: Tensor) -> Tensor:
+    """log(1 + exp x) = -log(sigmoid(-x)), from sigmoid(-x), which is overwritten, and -x.
+
+    A logistic function and a logarithm take a third less time than an exponential and a logarithm
+    of 1 + it. For large x the former underflows, but softplus(x) = x long before.
+    """
+    smallest = torch.finfo(complement.dtype).tiny
+    logarithm = complement.clamp_(min=smallest).log_()
+    return torch.minimum(logarithm, negative, out=logarithm).neg_()
 
 
 def _relu_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
