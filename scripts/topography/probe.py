@@ -139,11 +139,11 @@ def _sgd_step(objective: Objective, params: Tensor, method: SGD) -> Call:
 def _line_losses(objective: Objective, params: Tensor, method: LBFGS) -> Call:
     """The losses of a line search that spends its budget."""
     trials = method.line_search_budget
-    vectors = torch.stack([params, params], dim=1)
+    here = objective.combination(params.unsqueeze(1), reuse=True)
     mixing = params.new_tensor([[1.0, 0.1]]).expand(len(params), 1, 2)
 
     def call() -> None:
-        line = objective.combination(vectors, reuse=True)
+        line = here.extended(params.unsqueeze(1))
         for _ in range(trials):
             line.losses(mixing)
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from topography.landscape import LinearCombinations
 from topography.line_search import line_search
 from topography.objective import Objective
 from topography.optimizers.base import Optimizer, State, Step
@@ -35,9 +36,11 @@ class LBFGS(Optimizer):
         self.line_search_tolerance = line_search_tolerance
         self.monotone = monotone
         self.curvature_damping = curvature_damping
+        # Where the last gradient was taken, with what depends on the images alone there.
+        self._here: tuple[Tensor, LinearCombinations] | None = None
 
     def start(self, objective: Objective, params: Tensor) -> tuple[State, Tensor]:
-        losses, gradients = objective.losses_and_gradients(params)
+        losses, gradients = self._arrive(objective, params)
         history = params.new_zeros(len(params), self.history_size, params.shape[1])
         state = {
             "losses": losses,
@@ -60,7 +63,7 @@ class LBFGS(Optimizer):
             state["pairs"],
             self.curvature_damping,
         )
-        line = objective.combination(torch.stack([params, directions], dim=1), reuse=True)
+        line = self._combination(objective, params).extended(directions.unsqueeze(1))
         search = line_search(
             lambda trials, rows: line.losses(_along(trials, params), rows).squeeze(1),
             state["losses"],
@@ -81,7 +84,7 @@ class LBFGS(Optimizer):
                     learning_rates=search.steps,
                 )
             )
-        losses, gradients = objective.losses_and_gradients(new_params)
+        losses, gradients = self._arrive(objective, new_params)
         new_state = {
             "losses": losses,
             "gradients": gradients,
@@ -90,6 +93,21 @@ class LBFGS(Optimizer):
             "pairs": (pairs + 1).clamp(max=self.history_size),
         }
         return new_params, new_state, losses
+
+    def _arrive(self, objective: Objective, params: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses [S] and gradients [S, P] at params [S, P], from where the next line starts."""
+        self._here = None  # its memory first
+        here = objective.combination(params.unsqueeze(1), reuse=True)
+        losses, gradients = here.losses_and_gradients(params.new_ones(1, 1))
+        self._here = (params, here)
+        return losses.squeeze(1), gradients.squeeze(1)
+
+    def _combination(self, objective: Objective, params: Tensor) -> LinearCombinations:
+        """The params as a combination of themselves: that of the last gradient, unless a training
+        begins here or goes on from a checkpoint."""
+        if self._here is None or self._here[0] is not params:
+            return objective.combination(params.unsqueeze(1), reuse=True)
+        return self._here[1]
 
 
 def search_directions(
