@@ -61,6 +61,7 @@ def check_configuration():
 
 
 check_configuration()
+config["architectures"] = configuration.chosen_architectures(config)
 
 if workflow.is_main_process:
     changed = workflow.config_settings.overwrite_config

@@ -80,7 +80,7 @@ def read(folder: Path, changes: Settings) -> dict[str, Any]:
         config = merge(config, content)
     schema = load(folder / "config" / "schema.yaml")
     check(config, schema, sources, folder / "scripts" / "topography")
-    return config
+    return config | {"architectures": chosen_architectures(config)}
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -91,6 +91,12 @@ def load(path: Path) -> dict[str, Any]:
         raise ConfigurationError(
             f"Cannot read {path}: {error}. Correct the file, or the name that leads to it."
         ) from error
+
+
+def chosen_architectures(config: Settings) -> dict[str, Any]:
+    """The architectures that are run: those that `only` names, or all of them."""
+    chosen = config["only"] or config["architectures"]
+    return {name: own for name, own in config["architectures"].items() if name in chosen}
 
 
 def for_architecture(config: Settings, architecture: str) -> dict[str, Any]:
@@ -220,6 +226,7 @@ def check(
     if not problems:  # the rest relies on the shape that the schema promises
         problems = [
             *_unknown_modules(config, library),
+            *_unknown_choices(config),
             *_unknown_sets(config),
             *_unknown_weights(config),
         ]
@@ -333,6 +340,16 @@ def _unknown_modules(config: Settings, library: Path) -> Iterator[Problem]:
                 key,
                 f"names {name!r}, but there is no {file}",
                 f"{_suggest(name, known)}. To add {name!r}, write that file",
+            )
+
+
+def _unknown_choices(config: Settings) -> Iterator[Problem]:
+    for name in config["only"] or ():
+        if name not in config["architectures"]:
+            yield Problem(
+                ("only",),
+                f"names {name!r}, which is not among the architectures",
+                _suggest(name, list(config["architectures"])),
             )
 
 

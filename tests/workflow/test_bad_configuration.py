@@ -36,7 +36,7 @@ def refusal(change: dict[str, Any], base: dict[str, Any] = BASE) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize("scale", ["laptop", "smoke", "paper"])
+@pytest.mark.parametrize("scale", ["laptop", "smoke", "reduced", "paper"])
 def test_the_scales_of_the_repository_are_accepted(scale: str) -> None:
     changes = {}
     if scale != "laptop":
@@ -83,6 +83,33 @@ def test_the_paper_scale_has_the_values_of_the_paper(architecture: str) -> None:
         assert value == expected, key
 
 
+# What scale "reduced" cuts: the number of networks and pairs, and images in the steps of a path.
+CUT = [
+    ("training", "seeds"),
+    ("selection", "keep"),
+    ("pairs", "count"),
+    ("paths", "images_per_step"),
+]
+REDUCED = {
+    "fcp": (12, 8, 28, 6000),
+    "autoencoder": (12, 8, 28, 3000),
+    "lenet": (4, 3, 3, 500),
+    "lstm": (4, 3, 3, 500),
+}
+
+
+@pytest.mark.parametrize("architecture", REDUCED)
+def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
+    changes = yaml.safe_load((REPOSITORY / "config/reduced.yaml").read_text())
+    settings = configuration.for_architecture(configuration.merge(COMPLETE, changes), architecture)
+    expected = PAPER_VALUES | dict(zip(CUT, REDUCED[architecture], strict=True))
+    for key, number in expected.items():
+        value = settings
+        for part in key:
+            value = value[part]
+        assert value == number, key
+
+
 @pytest.mark.parametrize(
     ("change", "key", "fix"),
     [
@@ -110,6 +137,9 @@ def test_the_paper_scale_has_the_values_of_the_paper(architecture: str) -> None:
         ({"dataset": "mnits"}, "dataset", "Did you mean mnist?"),
         ({"architectures": {"lenett": {}}}, "architectures.lenett", "Did you mean lenet?"),
         ({"architectures": {"lstm": None}}, "architectures.lstm", "write {}"),
+        ({"only": ["lstn"]}, "only", "Did you mean lstm?"),
+        ({"only": []}, "only", "one or more"),
+        ({"only": "lstm"}, "only", "a list"),
         (
             {"architectures": {"fcp": {"activation": "tanh"}}},
             "architectures.fcp.activation",
@@ -208,8 +238,11 @@ def test_a_general_value_that_does_not_fit_an_override_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--config", "scale=huge"], ["'huge'", "config/huge.yaml", "laptop, paper, smoke"]),
-        (["--config", "scale=schema"], ["'schema'", "laptop, paper, smoke"]),
+        (
+            ["--config", "scale=huge"],
+            ["'huge'", "config/huge.yaml", "laptop, paper, reduced, smoke"],
+        ),
+        (["--config", "scale=schema"], ["'schema'", "laptop, paper, reduced, smoke"]),
         (["--config", "scale=../config"], ["scale"]),
         ([*SMOKE, "sale=smoke"], ["- sale (in the command line", "Did you mean scale?"]),
         (["--config", "pairs={count: 3}"], ["pairs.count", "--configfile"]),

@@ -61,6 +61,14 @@ def test_an_override_changes_its_architecture_only() -> None:
     assert configuration.for_architecture(CONFIG, "lenet")["training"]["seeds"] == 4
 
 
+def test_only_the_named_architectures_are_chosen_in_the_order_of_the_configuration() -> None:
+    def chosen(only: list[str] | None) -> list[str]:
+        return list(configuration.chosen_architectures({**CONFIG, "only": only}))
+
+    assert chosen(None) == ["fcp", "lstm", "lenet"]
+    assert chosen(["lenet", "fcp"]) == ["fcp", "lenet"]
+
+
 def test_settings_of_an_architecture_leave_out_the_override() -> None:
     assert configuration.architecture_settings(CONFIG, "fcp") == {"activation": "relu"}
     assert configuration.architecture_settings(CONFIG, "lstm") == {}

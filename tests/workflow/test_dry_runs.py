@@ -72,6 +72,15 @@ def test_a_scale_file_changes_the_general_values_and_the_command_line_both(
     assert "48 to find in 24 jobs" in panel
 
 
+def test_a_part_of_the_paper_can_be_made_alone(fresh: Workflow) -> None:
+    jobs = fresh.jobs("all", "--config", "scale=reduced", "only=[autoencoder, fcp]")
+    named = {job.wildcards["architecture"] for job in jobs if "architecture" in job.wildcards}
+    assert named == {"fcp", "autoencoder"}
+    # Figure 2 shows the LSTM.
+    published = {job.wildcards["figure"] for job in jobs if job.rule == "publish_figure"}
+    assert published == set(FIGURES) - {"fig2"}
+
+
 def test_a_scale_file_given_as_configfile_is_that_scale(fresh: Workflow) -> None:
     panel = fresh.run("-n", "tables", "--configfile", "config/smoke.yaml").stderr
     assert "scale     smoke" in panel
