@@ -24,7 +24,7 @@ RESAMPLES = 2000
 RESAMPLING_SEED = 0
 # With three runs a side, even a complete separation has p = 0.1 in a two-sided Mann-Whitney test.
 FEWEST_RUNS = 4
-PAPER, CUT, ELSEWHERE = "the paper's", "cut", "weights from elsewhere"
+PAPER, CUT, ELSEWHERE, NOT_RUN = "the paper's", "cut", "weights from elsewhere", "not run"
 
 
 class NotMeasured(Exception):
@@ -228,11 +228,12 @@ def _judged(
         if published is None
         else claims.band(published, claim["tolerance"])
     )
-    status, obstacles = _comparability(claim, architecture, settings, content["settings"])
     measured, interval = Measurement(np.array([np.nan]), 0, "none"), (np.nan, np.nan)
     if architecture and architecture not in settings:
+        status, obstacles = NOT_RUN, []
         verdict, note = claims.NOT_COMPARABLE, f"{architecture} is not in the configuration"
     else:
+        status, obstacles = _comparability(claim, architecture, settings, content["settings"])
         try:
             measured = MEASURES[claim["measure"]](results, architecture, claim["of"])
             interval, note = _interval(measured)
@@ -273,7 +274,7 @@ def _comparability(
     """Whose settings a result has, and every setting that keeps it from the paper's numbers.
 
     Settings of an optimizer count where the claim is about it. How weights from elsewhere were
-    trained and chosen is not ours to say.
+    trained is not ours to say.
     """
     actual = settings.get(architecture) or next(iter(settings.values()))
     found = [text for name in claim["needs"] for text in departures(groups[name], actual)]
@@ -286,8 +287,6 @@ def _comparability(
         for name in actual.get("optimizers", ())
         if name in given or name not in concerned
     ]
-    if given and given == concerned:
-        needless += ["training.", "selection."]
     found = [text for text in found if not text.startswith(tuple(needless))]
     return (ELSEWHERE if given else CUT if found else PAPER), found
 

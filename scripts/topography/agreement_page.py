@@ -53,9 +53,9 @@ EXPLANATION = (
     "0.5 is no tendency."
 )
 CUT_WARNING = (
-    "The settings of this scale are cut. Published numbers are therefore not comparable, and the "
-    "verdicts on claims without a number hold for these settings only: neither agreement nor "
-    "difference here says that the paper is right or wrong."
+    'Where "settings cut" stands, settings are not the paper\'s. Published numbers are then not '
+    "comparable, and verdicts on claims without a number hold for these settings only: neither "
+    "agreement nor difference there says that the paper is right or wrong."
 )
 
 
