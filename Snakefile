@@ -5,6 +5,7 @@
 #   snakemake --cores 8 results/fig4.pdf           one figure and what it needs
 #   snakemake --cores 2 --config scale=smoke       everything in miniature, within minutes
 #   snakemake --cores 2 estimate                   what the scale will cost on this machine
+#   snakemake --cores 2 reproduction               all of it with its origin, to publish
 #   snakemake --cores 8 geometry                   the second study, the geometry of optimization paths
 #   snakemake --profile slurm                      the whole paper on a cluster (profiles/slurm)
 

@@ -1,11 +1,13 @@
-# Results -> how well they agree with the paper, and a list of them with checksums. Neither is among
-# the default targets: ask for results/agreement.html, or for manifest.csv in the folder of a scale.
+# Results -> how well they agree with the paper, a list of them with checksums, and a set to publish.
+# None is among the default targets: ask for results/agreement.html, for manifest.csv in the folder of
+# a scale, or for `reproduction`.
 
 
 localrules:
     judge_agreement,
     publish_agreement,
     write_manifest,
+    reproduction,
 
 
 # Those that show what a claim is about.
@@ -85,3 +87,29 @@ rule write_manifest:
         root=subpath(output.manifest, parent=True),
     shell:
         "exec python scripts/write_manifest.py --root {params.root:q} > {log:q} 2>&1"
+
+
+# Without an output, so that it is done whenever it is asked for: what lies in docs/ is the last set
+# that was published, of whichever scale.
+rule reproduction:
+    input:
+        figures=expand(
+            "results/{figure}.{suffix}",
+            figure=FIGURES,
+            suffix=["pdf", "png", "csv", "json"],
+        ),
+        tables=expand("results/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]),
+        agreement=rules.publish_agreement.output,
+    log:
+        "<logs>/reproduction.log",
+    # Without an environment of its own: the versions to be told are those around Snakemake.
+    params:
+        settings=json.dumps(config),
+        run=RUN_DESCRIPTION,
+        benchmarks=f"results/{config['scale']}/benchmarks",
+        target="docs/reproduction",
+    shell:
+        "exec python scripts/publish_reproduction.py --figures {input.figures:q}"
+        " --tables {input.tables:q} --agreement {input.agreement:q} --settings {params.settings:q}"
+        " --run {params.run:q} --benchmarks {params.benchmarks:q} --target {params.target:q}"
+        " > {log:q} 2>&1"

@@ -1,13 +1,15 @@
 """Published figures say where they come from, and the results of a scale can be verified."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 
 from clones import SMOKE, Workflow
-from topography import provenance
+from topography import configuration, provenance
 
 MANIFEST = "results/smoke/manifest.csv"
 
@@ -56,3 +58,28 @@ def test_the_results_of_a_scale_can_be_verified(finished: Workflow) -> None:
         "barriers/test/fcp/sgd_test.csv",
     ):
         assert path in set(listed)
+
+
+def test_a_reproduction_is_published_and_verified(finished: Workflow, tmp_path: Path) -> None:
+    workflow = Workflow(tmp_path / "clone")
+    shutil.copytree(finished.folder, workflow.folder, symlinks=True)
+    workflow.run("reproduction", "--cores", "1", *SMOKE)
+    published = workflow.folder / "docs/reproduction"
+    names = {file.relative_to(published).as_posix() for file in published.rglob("*")}
+    assert {"README.md", "agreement.html", "figures/fig4.json", "tables/table1.md"} <= names
+    again = configuration.load(published / "configuration.yaml")
+    assert configuration.read(workflow.folder, again) == configuration.read(
+        workflow.folder, {"scale": "smoke"}
+    )
+    times = pd.read_csv(published / "times.csv").groupby("stage")["jobs"].sum()
+    assert times.to_dict() == {"find_paths": 24, "train_networks": 8}
+
+    def verify() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "scripts/verify.py", "docs/reproduction"]
+        return subprocess.run(
+            command, cwd=workflow.folder, capture_output=True, text=True, check=False
+        )
+
+    assert verify().returncode == 0
+    (published / "agreement.md").write_text("all agrees")
+    assert "agreement.md: has changed" in verify().stdout

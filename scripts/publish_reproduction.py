@@ -1,0 +1,80 @@
+"""Put a set of results into a folder that can be published and verified."""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from topography import command_line, provenance, reproduction, storage
+from topography.errors import TopographyError
+from topography.tables import write_text
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    lists = {
+        "--figures": "figures to publish, all suffixes, with the JSON files that describe them",
+        "--tables": "tables to publish",
+        "--agreement": "the agreement report: .html, .csv and .md",
+    }
+    for name, text in lists.items():
+        parser.add_argument(name, type=Path, nargs="+", required=True, help=text)
+    parser.add_argument(
+        "--settings",
+        type=command_line.settings,
+        required=True,
+        help="JSON object: the complete configuration",
+    )
+    parser.add_argument("--run", type=Path, required=True, help="JSON file about the run")
+    parser.add_argument("--benchmarks", type=Path, required=True, help="folder of the benchmarks")
+    parser.add_argument(
+        "--target", type=Path, required=True, help="folder to make, or a published set to replace"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Publish the set."""
+    arguments = parse_arguments()
+    config = arguments.settings
+    agreement = next(file for file in arguments.agreement if file.suffix == ".csv")
+    times = reproduction.times(arguments.benchmarks, config["architectures"])
+    run = {**_read(arguments.run), **_origin(arguments.figures)}
+    with reproduction.replaced(arguments.target) as folder:
+        for name, files in (
+            ("figures", arguments.figures),
+            ("tables", arguments.tables),
+            (".", arguments.agreement),
+        ):
+            (folder / name).mkdir(exist_ok=True)
+            for file in files:
+                shutil.copyfile(file, folder / name / file.name)
+        text = reproduction.published_configuration(config)
+        write_text(folder / reproduction.CONFIGURATION, text)
+        storage.write_table(folder / reproduction.ENVIRONMENT, reproduction.environment())
+        storage.write_table(folder / reproduction.TIMES, times)
+        page = reproduction.readme(run, storage.read_table(agreement), times, arguments.target)
+        write_text(folder / reproduction.README, page)
+        reproduction.refuse_paths(folder, reproduction.local_paths(config))
+        storage.write_table(folder / provenance.MANIFEST, provenance.manifest(folder))
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TopographyError(
+            f"Cannot read {file}: {error}. The workflow writes it; run it again."
+        ) from error
+
+
+def _origin(figures: list[Path]) -> dict[str, str]:
+    """Device and date of the newest figure."""
+    described = [_read(file) for file in figures if file.suffix == ".json"]
+    newest = max(described, key=lambda description: description["date"])
+    return {"device": newest["device"], "date": newest["date"]}
+
+
+if __name__ == "__main__":
+    command_line.run(main)

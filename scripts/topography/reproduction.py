@@ -1,0 +1,210 @@
+"""A set of results as it is published: what made it, on what, and in which time.
+
+A folder with figures, tables and the agreement report, the configuration and the versions they were
+made with, a README that tells how to make it again, and a manifest for scripts/verify.py.
+"""
+
+import importlib.metadata
+import os
+import platform
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from topography import provenance, storage
+from topography.agreement import NOT_RUN
+from topography.agreement_page import tallies
+from topography.naming import architecture_label
+from topography.provenance import ProvenanceError
+
+HOUR = 3600.0
+CONFIGURATION, ENVIRONMENT, TIMES, README = (
+    "configuration.yaml",
+    "environment.csv",
+    "times.csv",
+    "README.md",
+)
+# They change no result, and where the data lie is a matter of the machine.
+NOT_PUBLISHED = ("data_source", "device")
+
+
+def published_configuration(config: Mapping[str, Any]) -> str:
+    """The complete configuration as YAML, to be given to Snakemake as a --configfile."""
+    science = {name: value for name, value in config.items() if name not in NOT_PUBLISHED}
+    return yaml.safe_dump(science, sort_keys=False, width=100)
+
+
+def environment() -> pd.DataFrame:
+    """Versions of Python and of every installed ``package``, by name."""
+    installed = {
+        distribution.metadata["Name"].lower(): distribution.version
+        for distribution in importlib.metadata.distributions()
+    }
+    rows = [("python", platform.python_version()), *sorted(installed.items())]
+    return pd.DataFrame(rows, columns=["package", "version"])
+
+
+def machine() -> str:
+    """Processor, its cores and the operating system."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    processor = models[0] if models else platform.processor() or platform.machine()
+    return f"{processor}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def times(benchmarks: Path, architectures: Iterable[str]) -> pd.DataFrame:
+    """Jobs, ``wall_hours``, ``core_hours`` and ``largest_MB`` of each costly stage, by network.
+
+    Hours are sums over the jobs. Snakemake writes what they are read from: of a job that was
+    interrupted it knows the last start only, and it looks at the processor time every 30 seconds.
+
+    Args:
+        benchmarks: folder ``<stage>/.../<architecture>/.../*.tsv``.
+        architectures: networks to count.
+
+    Raises:
+        ProvenanceError: there is no benchmark of them.
+    """
+    rows = []
+    for file in sorted(benchmarks.rglob("*.tsv")):
+        stage, *folders = file.relative_to(benchmarks).parent.parts
+        networks = [name for name in architectures if name in folders]
+        if networks:
+            job = pd.read_csv(file, sep="\t").iloc[-1]
+            rows.append((stage, networks[0], job["s"], job["cpu_time"], job["max_rss"]))
+    if not rows:
+        raise ProvenanceError(f"There are no benchmarks in {benchmarks}. Run the scale first.")
+    jobs = pd.DataFrame(rows, columns=["stage", "network", "s", "cpu_time", "max_rss"])
+    grouped = jobs.groupby(["stage", "network"], sort=False)
+    return pd.DataFrame(
+        {
+            "jobs": grouped.size(),
+            "wall_hours": (grouped["s"].sum() / HOUR).round(3),
+            "core_hours": (grouped["cpu_time"].sum() / HOUR).round(3),
+            "largest_MB": grouped["max_rss"].max().round(),
+        }
+    ).reset_index()
+
+
+def readme(
+    run: Mapping[str, str], agreement: pd.DataFrame, measured: pd.DataFrame, folder: Path
+) -> str:
+    """The page that opens the folder.
+
+    run: description of the run, with ``device`` and ``date``. agreement: verdicts.
+    measured: `times`. folder: where the set is to lie, as seen from the repository.
+    """
+    commit = run["commit"].split(",")[0]
+    judged = agreement[agreement["settings"] != NOT_RUN]
+    missing = agreement.loc[agreement["settings"] == NOT_RUN, "network"].unique()
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in tallies(judged).items())
+    lines = [
+        f"# A reproduction of the paper, scale {run['scale']}",
+        "",
+        f"{verdicts}: see [`agreement.md`](agreement.md), or [`agreement.html`](agreement.html) "
+        "with the figures." + (f" Not run: {', '.join(missing)}." if len(missing) else ""),
+        "",
+        f"Made on {run['date'][:10]} from commit {run['commit']}, dataset {run['dataset']}, seeds "
+        f"{run['seeds']}, trained on {run['device']}. The workflow ran on: {machine()}.",
+        "",
+        "## Make it again",
+        "",
+        "```console",
+        f"$ cp {folder / CONFIGURATION} mine.yaml",
+        *([f"$ git checkout {commit}"] if commit != provenance.UNKNOWN else []),
+        f"$ snakemake --cores {os.cpu_count()} reproduction --configfile mine.yaml",
+        "```",
+        "",
+        "## Check it",
+        "",
+        "```console",
+        f"$ python scripts/verify.py {folder}",
+        "```",
+        "",
+        "## What is here",
+        "",
+        "| file | what it holds |",
+        "|---|---|",
+        "| `agreement.*` | every number and claim of the paper beside ours, with verdicts |",
+        "| `figures/` | the figures, with the numbers they show and where they come from |",
+        "| `tables/` | Tables 1 and S1 |",
+        f"| `{CONFIGURATION}` | every setting |",
+        f"| `{ENVIRONMENT}` | the version of every package |",
+        f"| `{TIMES}` | the table below |",
+        f"| `{provenance.MANIFEST}` | every file with its SHA-256 |",
+        "",
+        "## Time",
+        "",
+        "Sums over the jobs of each stage, in hours; jobs ran side by side. A job that was "
+        "interrupted counts from its last start.",
+        "",
+        "| stage | network | jobs | wall hours | core hours | largest MB |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {row.stage} | {architecture_label(row.network)} | {row.jobs} "
+            f"| {row.wall_hours:.2f} | {row.core_hours:.2f} | {row.largest_MB:.0f} |"
+            for row in measured.itertuples()
+        ),
+        f"| all | | {measured['jobs'].sum()} | {measured['wall_hours'].sum():.2f} "
+        f"| {measured['core_hours'].sum():.2f} | |",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def local_paths(config: Mapping[str, Any]) -> list[str]:
+    """Paths of this machine that results may have been made from."""
+    weights = [
+        file
+        for optimizers in config.get("weights", {}).values()
+        for files in optimizers.values()
+        for file in files.values()
+    ]
+    given = [path for path in (config["data_source"], *weights) if Path(path).is_absolute()]
+    return [str(Path.cwd()), *given]
+
+
+def refuse_paths(folder: Path, paths: Iterable[str]) -> None:
+    """Make sure that no file below the folder names a path of this machine.
+
+    Raises:
+        ProvenanceError: with the file and the path.
+    """
+    for file in folder.rglob("*"):
+        content = file.read_bytes() if file.is_file() else b""
+        for path in paths:
+            if path.encode() in content:
+                raise ProvenanceError(
+                    f"{file.name} names the path {path}, which is of this machine only. Give "
+                    "files relative to the repository."
+                )
+
+
+@contextmanager
+def replaced(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside the target; on success it takes the target's place.
+
+    Raises:
+        ProvenanceError: the target is something else than a published set.
+    """
+    if target.exists() and not (target / provenance.MANIFEST).is_file():
+        raise ProvenanceError(
+            f"{target} exists and is no published set of results. Name another folder."
+        )
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+    except OSError as error:
+        raise storage.cannot_write(target, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,125 @@
+"""What a published set says of its making, and that it comes whole or not at all."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from clones import REPOSITORY
+from topography import configuration, provenance, reproduction, storage
+from topography.agreement import CUT, NOT_RUN
+from topography.provenance import ProvenanceError
+
+CONFIG = configuration.read(REPOSITORY, {"scale": "smoke", "only": ["fcp", "lstm"]})
+
+
+def benchmark(file: Path, seconds: float, cpu: float, memory: float) -> None:
+    """As Snakemake writes it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"s\tmax_rss\tcpu_time\n{seconds}\t{memory}\t{cpu}\n")
+
+
+@pytest.fixture
+def benchmarks(tmp_path: Path) -> Path:
+    folder = tmp_path / "benchmarks"
+    benchmark(folder / "train_networks/fcp/sgd/seeds_0-1.tsv", 3600, 1800, 10)
+    benchmark(folder / "train_networks/fcp/lbfgs/seeds_0-1.tsv", 1800, 1800, 30)
+    benchmark(folder / "train_networks/lenet/sgd/seeds_0-1.tsv", 1, 1, 1)
+    benchmark(folder / "find_paths/train/fcp/sgd_test/pairs_0-2.tsv", 720, 360, 20)
+    benchmark(folder / "geometry/main.tsv", 1, 1, 1)
+    return folder
+
+
+def test_times_are_sums_over_the_jobs_of_a_stage_and_a_network(benchmarks: Path) -> None:
+    rows = reproduction.times(benchmarks, ["fcp"]).set_index("stage")
+    assert rows.loc["train_networks"].tolist() == ["fcp", 2, 1.5, 1.0, 30]
+    assert rows.loc["find_paths"].tolist() == ["fcp", 1, 0.2, 0.1, 20]
+    assert len(rows) == 2
+
+
+def test_times_of_nothing_are_refused(benchmarks: Path) -> None:
+    with pytest.raises(ProvenanceError, match="no benchmarks"):
+        reproduction.times(benchmarks, ["lstm"])
+
+
+def test_the_published_configuration_makes_the_same_configuration(tmp_path: Path) -> None:
+    config = {**CONFIG, "data_source": "/somewhere/of/mine", "device": "cuda"}
+    text = reproduction.published_configuration(config)
+    assert "/somewhere" not in text
+    again = configuration.read(REPOSITORY, yaml.safe_load(text))
+    assert again == {**CONFIG, "data_source": again["data_source"], "device": again["device"]}
+
+
+def test_the_environment_names_python_and_what_computes() -> None:
+    versions = reproduction.environment().set_index("package")["version"]
+    assert versions["python"].startswith("3.")
+    assert {"torch", "numpy", "scikit-learn", "snakemake"} <= set(versions.index)
+    assert versions.index.is_unique
+
+
+def test_the_page_tells_what_came_out_what_is_missing_and_how_to_make_it_again(
+    benchmarks: Path,
+) -> None:
+    agreement = pd.DataFrame(
+        {
+            "network": ["FCP", "FCP", "LSTM"],
+            "settings": ["the paper's", CUT, NOT_RUN],
+            "verdict": ["agrees", "differs", "not comparable at this scale"],
+        }
+    )
+    run = {"scale": "reduced", "dataset": "mnist", "commit": "0123abc, modified"}
+    run |= {"seeds": "fcp 0-11", "device": "cpu", "date": "2026-01-02T03:04:05+00:00"}
+    times = reproduction.times(benchmarks, ["fcp"])
+    page = reproduction.readme(run, agreement, times, Path("docs/reproduction"))
+    assert "1 agrees, 1 differs, 0 inconclusive, 0 not comparable" in page
+    assert "Not run: LSTM." in page
+    assert "$ git checkout 0123abc\n" in page
+    without_git = reproduction.readme(
+        run | {"commit": provenance.UNKNOWN}, agreement, times, Path("docs/reproduction")
+    )
+    assert "git checkout" not in without_git
+    assert "| train_networks | FCP | 2 | 1.50 | 1.00 | 30 |" in page
+    assert "| all | | 3 | 1.70 | 1.10 | |" in page
+
+
+def test_a_path_of_the_machine_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    weights = {"fcp": {"sgd": {"train": "/mine/a.npy", "test": "ours/b.npy"}}}
+    config = {**CONFIG, "data_source": "/data/mnist", "weights": weights}
+    paths = reproduction.local_paths(config)
+    assert set(paths) == {str(Path.cwd()), "/data/mnist", "/mine/a.npy"}
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/page.bin").write_bytes(b"\0from ours/b.npy\xff")
+    reproduction.refuse_paths(tmp_path, paths)
+    (tmp_path / "inner/page.bin").write_bytes(b"\0from /mine/a.npy\xff")
+    with pytest.raises(ProvenanceError, match=r"page\.bin names the path /mine/a\.npy"):
+        reproduction.refuse_paths(tmp_path, paths)
+
+
+def test_a_set_replaces_a_set_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "docs/reproduction"
+    for name in ("old.txt", "new.txt"):
+        with reproduction.replaced(target) as folder:
+            (folder / name).write_text(name)
+            storage.write_table(folder / provenance.MANIFEST, provenance.manifest(folder))
+    assert not (target / "old.txt").exists()
+    assert list(provenance.problems(target)) == []
+    with pytest.raises(ZeroDivisionError), reproduction.replaced(target) as folder:
+        (folder / "half.txt").write_text("half")
+        raise ZeroDivisionError
+    assert (target / "new.txt").exists() and not (target / "half.txt").exists()
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_what_is_no_published_set_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ProvenanceError, match="no published set"), reproduction.replaced(tmp_path):
+        pass
+    assert (tmp_path / "mine.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "manifest", sorted(REPOSITORY.glob("docs/*/manifest.csv")), ids=lambda file: file.parent.name
+)
+def test_the_sets_of_the_repository_are_whole(manifest: Path) -> None:
+    assert list(provenance.problems(manifest.parent)) == []
