@@ -1,14 +1,17 @@
 """LSTM over permuted pixels, hidden size 48, dense 48-10 (15,456 parameters).
 
 One matrix product per step makes all gates: [W_hh | W_ih | bias] against hidden state, pixels and
-ones, one below the other. Logistic functions are taken as sigmoid(z) = (1 + tanh(z / 2)) / 2, with
-the inner 1 / 2 put into the weights (exactly, being a power of two): one tanh serves all gates. So,
-with the tanh for each gate, a step is
+ones, one below the other. Hyperbolic tangents are taken as tanh(z) = 1 - 2 sigmoid(-2 z), since the
+logistic function costs a sixth of them in torch on a CPU: one serves all gates. The inner -2 goes,
+exactly, into the weights of the candidate and into the cell, of which C = -2 cell is kept. So, with
+`candidate` and `squashed` for these logistic functions, a step is
 
-    2 cell'   =  (1 + input) candidate  +  (1 + forget) cell
-    2 hidden' =  (1 + output) tanh(cell')
+    C'       =  forget C  -  2 input (1 - 2 candidate)
+    squashed =  sigmoid(C')
+    hidden'  =  output (1 - 2 squashed)
 
-and it is 2 hidden' that is kept, its factor put into the weights that read it.
+In float32 such a tanh errs by 1e-7, also where it is small itself. The sums that enter it are
+rounded as coarsely: losses and gradients are as accurate as with torch.tanh (measured).
 """
 
 from typing import NamedTuple
@@ -118,20 +121,21 @@ def _at_a_time(params: Tensor, count: int) -> tuple[int, int]:
 
 
 class _State(NamedTuple):
-    """Five blocks, one below the other, for the gates of a step and the cell it starts from; views
-    of one tensor [B, 5, 48, n]. The first gate acts on the first source, and so on."""
+    """The cell that a step starts from, and its gates; views of one tensor [B, 5, 48, n]."""
 
-    gates: Tensor  # output, input, forget, candidate: [B, 192, n]
-    output: Tensor  # [B, 48, n]
-    input_forget: Tensor  # [B, 2, 48, n]
-    sources: Tensor  # candidate and cell, [B, 2, 48, n]
-    cell: Tensor  # [B, 48, n]
+    cell: Tensor  # -2 c, [B, 48, n], as each gate
+    input: Tensor
+    forget: Tensor
+    candidate: Tensor
+    output: Tensor
+    gates: Tensor  # the four, [B, 192, n]
+    cell_input: Tensor  # [B, 2, 48, n]
+    forget_candidate: Tensor  # [B, 2, 48, n]
 
     @classmethod
     def of(cls, blocks: Tensor) -> "_State":
-        return cls(
-            blocks[:, :4].flatten(1, 2), blocks[:, 0], blocks[:, 1:3], blocks[:, 3:], blocks[:, 4]
-        )
+        gates = blocks[:, 1:].flatten(1, 2)
+        return cls(*blocks.unbind(1), gates, blocks[:, :2], blocks[:, 2:4])
 
 
 class _Workspace:
@@ -147,12 +151,12 @@ class _Workspace:
         rows[:, :, -1] = 1.0
         self.pixels = rows[:STEPS, :, HIDDEN:-1]
         self.rows = rows.unbind()
-        self.hidden = rows[:, :, :HIDDEN].unbind()  # twice the hidden state
+        self.hidden = rows[:, :, :HIDDEN].unbind()
 
         kept, repeats = (STEPS + 1, 1) if gradients else (1, STEPS + 1)
         self.states = [_State.of(blocks) for blocks in empty(kept, networks, 5, HIDDEN)] * repeats
-        self.squashed = list(empty(kept, networks, HIDDEN)) * repeats  # tanh(cell) after the step
-        self.terms = empty(networks, 2, HIDDEN)  # of twice the cell
+        self.squashed = list(empty(kept, networks, HIDDEN)) * repeats  # sigmoid of the next cell
+        self.entering = empty(networks, HIDDEN)
         self.delta = _State.of(empty(networks, 5, HIDDEN))
         self.delta_hidden = empty(networks, HIDDEN)
 
@@ -165,54 +169,52 @@ class _Run:
         weight = blocks["lstm.weight_hh_l0"]
         bias = blocks["lstm.bias_ih_l0"] + blocks["lstm.bias_hh_l0"]
         matrix = torch.cat([weight, blocks["lstm.weight_ih_l0"], bias.unsqueeze(2)], dim=2)
-        self.scale = _scale(weight)
-        # From the order input, forget, candidate, output to that of the workspace.
-        self.matrix = matrix.mul_(self.scale).roll(HIDDEN, dims=1)  # [B, 192, 77]
-        self.output = blocks["output.weight"] / 2.0
+        self.matrix = matrix * _factors(weight, candidate=-2.0)  # [B, 192, 77]
+        self.output = blocks["output.weight"]
 
     def logits(self) -> Tensor:
         """Logits [B, 10, n]."""
         work = self.work
-        entering, remaining = work.terms.unbind(1)
         work.states[0].cell.zero_()
         for step in range(STEPS):
-            state, cell, squashed = (
-                work.states[step],
-                work.states[step + 1].cell,
-                work.squashed[step],
-            )
+            state, cell = work.states[step], work.states[step + 1].cell
+            squashed = work.squashed[step]
             torch.bmm(self.matrix, work.rows[step], out=state.gates)
-            state.gates.tanh_()
-            torch.addcmul(state.sources, state.sources, state.input_forget, out=work.terms)
-            torch.lerp(entering, remaining, 0.5, out=cell)
-            torch.tanh(cell, out=squashed)
-            torch.addcmul(squashed, squashed, state.output, out=work.hidden[step + 1])
+            state.gates.sigmoid_()
+            _times_tanh(state.input, state.candidate, out=work.entering)
+            torch.mul(state.forget, state.cell, out=cell)
+            cell.add_(work.entering, alpha=-2.0)
+            torch.sigmoid(cell, out=squashed)
+            _times_tanh(state.output, squashed, out=work.hidden[step + 1])
         return torch.bmm(self.output, work.hidden[-1])
 
     def add_gradients(self, delta_logits: Tensor, sums: dict[str, Tensor]) -> None:
         """Backpropagation through time: adds to the gradients, given those for the logits."""
         work = self.work
-        sums["output.weight"].add_(torch.bmm(delta_logits, work.hidden[-1].mT), alpha=0.5)
+        sums["output.weight"].baddbmm_(delta_logits, work.hidden[-1].mT)
         matrix_sums = torch.zeros_like(self.matrix.mT)
-        recurrent = self.matrix[:, :, :HIDDEN].mT.contiguous()
+        # What is computed for the gates below lacks these factors.
+        factors = _factors(self.matrix, forget=-0.5, candidate=-2.0)
+        recurrent = (self.matrix[:, :, :HIDDEN] * factors).mT.contiguous()
         delta, delta_gates_t = work.delta, work.delta.gates.mT
         delta_hidden = torch.bmm(self.output.mT, delta_logits, out=work.delta_hidden)
-        delta.cell.zero_()
-        delta_now, delta_twice = work.terms.unbind(1)
+        delta_entering, through_hidden = delta.cell, work.entering
+        delta_entering.zero_()
         for step in reversed(range(STEPS)):
             state, squashed = work.states[step], work.squashed[step]
-            torch.mul(delta_hidden, squashed, out=delta.output)
-            torch.addcmul(delta_hidden, delta_hidden, state.output, out=delta_now)
-            _through_tanh_(delta_now, squashed)
-            # Through the hidden state and from later steps; half the sum is that for twice the cell
-            torch.lerp(delta_now, delta.cell, 0.5, out=delta_twice)
-            both = delta_twice.unsqueeze(1)
-            torch.mul(both, state.sources, out=delta.input_forget)
-            torch.addcmul(both, both, state.input_forget, out=delta.sources)
-            _through_tanh_(delta.gates, state.gates)
+            _times_tanh(delta_hidden, squashed, out=delta.output)
+            torch.mul(delta_hidden, state.output, out=through_hidden)
+            _through_sigmoid_(through_hidden, squashed)
+            delta_entering.add_(through_hidden, alpha=4.0)
+            _times_tanh(delta_entering, state.candidate, out=delta.input)
+            torch.mul(delta_entering.unsqueeze(1), state.cell_input, out=delta.forget_candidate)
+            _through_sigmoid_(delta.gates, state.gates)
             matrix_sums.baddbmm_(work.rows[step], delta_gates_t)
-            torch.bmm(recurrent, delta.gates, out=delta_hidden)
-        matrix_sums = matrix_sums.mT.roll(-HIDDEN, dims=1) * self.scale
+            if step > 0:
+                delta_entering.mul_(state.forget)
+                torch.bmm(recurrent, delta.gates, out=delta_hidden)
+        factors *= _factors(self.matrix, candidate=-2.0)
+        matrix_sums = matrix_sums.mT * factors
         hidden, inputs, bias = matrix_sums.split([HIDDEN, INPUTS, 1], dim=2)
         sums["lstm.weight_hh_l0"] += hidden
         sums["lstm.weight_ih_l0"] += inputs
@@ -220,17 +222,20 @@ class _Run:
         sums["lstm.bias_hh_l0"] += bias.squeeze(2)
 
 
-def _scale(like: Tensor) -> Tensor:
-    """Factors [192, 77] of the weights: 1/2 for the logistic gates, and for the hidden state."""
-    scale = like.new_full((GATES, ROWS), 0.5)
-    scale[2 * HIDDEN : 3 * HIDDEN] = 1.0
-    scale[:, :HIDDEN] *= 0.5
-    return scale
+def _factors(like: Tensor, **of_gates: float) -> Tensor:
+    """Factors [192, 1] of the rows of the gates; 1 for those not named."""
+    factors = [of_gates.get(gate, 1.0) for gate in ("input", "forget", "candidate", "output")]
+    return like.new_tensor(factors).repeat_interleave(HIDDEN).unsqueeze(1)
 
 
-def _through_tanh_(delta: Tensor, value: Tensor) -> None:
-    """delta *= 1 - value^2, in one pass."""
-    torch.ops.aten.tanh_backward.grad_input(delta, value, grad_input=delta)
+def _times_tanh(factor: Tensor, squashed: Tensor, out: Tensor) -> None:
+    """factor * tanh(z), from squashed = sigmoid(-2 z)."""
+    torch.addcmul(factor, factor, squashed, value=-2.0, out=out)
+
+
+def _through_sigmoid_(delta: Tensor, value: Tensor) -> None:
+    """delta *= value (1 - value), in one pass."""
+    torch.ops.aten.sigmoid_backward.grad_input(delta, value, grad_input=delta)
 
 
 ARCHITECTURE = LongShortTermMemory
