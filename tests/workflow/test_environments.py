@@ -18,6 +18,7 @@ PACKAGE_OF_MODULE = {"yaml": "pyyaml", "sklearn": "scikit-learn", "mpl_toolkits"
 
 
 LOCK = tomllib.loads((REPOSITORY / "uv.lock").read_text())["package"]
+WITHOUT_ENVIRONMENT = {"reproduction"}  # it tells the versions that are around Snakemake
 LINUX_ONLY = "; sys_platform == 'linux'"
 
 
@@ -99,10 +100,11 @@ def rules() -> list[tuple[str, str, str]]:
     found = []
     for file in RULE_FILES:
         for block in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
-            environment = re.search(r"\.\./envs/(\w+\.yaml)", block)[1]
+            name = block.split(":")[0]
             script = re.search(r"python scripts/(\w+\.py)", block)
-            if script:
-                found.append((block.split(":")[0], environment, script[1]))
+            if script and name not in WITHOUT_ENVIRONMENT:
+                environment = re.search(r"\.\./envs/(\w+\.yaml)", block)[1]
+                found.append((name, environment, script[1]))
     return found
 
 
