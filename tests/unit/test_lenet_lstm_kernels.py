@@ -109,39 +109,64 @@ def test_float32_errs_by_little_more_than_its_rounding(name: str, activation: st
     assert errors.max() < 1e-6
 
 
+def softplus_sums(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over windows [1, 1, 2, 2, n] of softplus, [1, 1, n], and its slopes, as LeNet has
+    them."""
+    windows, half, pooled = (
+        -inputs,
+        torch.empty_like(inputs[:, :, 0]),
+        torch.empty_like(inputs[:, :, 0, 0]),
+    )
+    lenet._softplus_sums(windows, half, pooled, lambda: -inputs)
+    lenet._spread_softplus(torch.ones_like(pooled)[:, :, None, None], windows)
+    return -pooled, windows
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_windows_too_large_for_a_product_of_exponentials(dtype: torch.dtype) -> None:
+def test_windows_too_large_for_a_product_of_logistic_functions(dtype: torch.dtype) -> None:
     """Softplus summed over windows where exp overflows, is 1 to rounding, and in between."""
     generator = torch.Generator().manual_seed(3)
-    values = 300.0 * torch.randn(2, 2, 1000, generator=generator, dtype=dtype)
-    values[:, :, ::2] /= 100.0  # windows of ordinary numbers beside those of huge ones
-    expected = torch.nn.functional.softplus(values.double()).sum((0, 1))
-    windows, half = values.clone(), values.new_empty(2, 1000)
-    pooled = values.new_empty(1000)
-    lenet._softplus_sums(windows, half, pooled)
-    assert torch.allclose(pooled.double(), expected, rtol=1e-6, atol=1e-6)
-    slopes = torch.empty_like(windows)
-    lenet._spread_softplus(torch.ones_like(pooled), windows, slopes)
-    assert torch.allclose(slopes.double(), values.double().sigmoid(), rtol=0, atol=1e-6)
+    inputs = 300.0 * torch.randn(1, 1, 2, 2, 1000, generator=generator, dtype=dtype)
+    inputs[..., ::2] /= 100.0  # windows of ordinary numbers beside those of huge ones
+    sums, slopes = softplus_sums(inputs)
+    expected = torch.nn.functional.softplus(inputs.double()).sum((2, 3))
+    assert torch.allclose(sums.double(), expected, rtol=1e-6, atol=1e-6)
+    assert torch.allclose(slopes.double(), inputs.double().sigmoid(), rtol=0, atol=1e-6)
 
 
 def test_a_network_with_huge_maps_leaves_the_others_alone() -> None:
     """The detour for large numbers is taken by all networks of a block: it must change nothing."""
-    windows = torch.randn(2, 2, 1000, generator=torch.Generator().manual_seed(4))
-    alone = torch.empty(999)
-    lenet._softplus_sums(windows[..., 1:].clone(), torch.empty(2, 999), alone)
-    windows[0, 0, 0] = 1e4
-    together = torch.empty(1000)
-    lenet._softplus_sums(windows, torch.empty(2, 1000), together)
-    assert together[0].item() == pytest.approx(1e4, rel=1e-3)
-    assert torch.equal(together[1:], alone)
+    inputs = torch.randn(1, 1, 2, 2, 1000, generator=torch.Generator().manual_seed(4))
+    inputs[..., 1] = 60.0  # too large for exp of the sum, not for exp alone
+    inputs[..., 2] = 20.0  # large, and yet the ordinary way
+    alone, _ = softplus_sums(inputs[..., 2:])
+    inputs[0, 0, 0, 0, 0] = 1e4
+    together, _ = softplus_sums(inputs)
+    assert together[..., 0].item() == pytest.approx(1e4, rel=1e-3)
+    assert together[..., 1].item() == pytest.approx(240.0)
+    assert torch.equal(together[..., 2:], alone)
+
+
+def test_huge_maps_give_the_losses_of_the_modules() -> None:
+    """Inputs of activations up to a thousand and more: finite losses and gradients, right ones."""
+    vectors, (images, labels) = 10.0 * vectors_for("lenet", 2), images_for(2, 6, own=False)
+    assert_equals_modules("lenet", "softplus", vectors, images, labels)
+    losses, gradients = build("lenet").loss_sums_and_gradients(
+        vectors.float(), images.float(), labels
+    )
+    assert torch.allclose(losses, build("lenet").loss_sums(vectors, images, labels), rtol=1e-4)
+    assert gradients.isfinite().all()
 
 
 def test_the_declared_activations_are_those_of_the_work_space() -> None:
     """`activation_floats` is what each further image takes, as the memory budget assumes."""
     like = torch.empty(0)
     for architecture, one, two in (
-        (build("lenet"), lenet._Workspace(1, 1, False, like), lenet._Workspace(1, 2, False, like)),
+        (
+            build("lenet"),
+            lenet._Workspace(1, 1, False, True, like),
+            lenet._Workspace(1, 2, False, True, like),
+        ),
         (build("lstm"), lstm._Workspace(1, 1, True, like), lstm._Workspace(1, 2, True, like)),
     ):
         per_image = floats_held(two) - floats_held(one)
@@ -159,4 +184,6 @@ def floats_held(workspace: object) -> int:
             storages[storage.data_ptr()] = storage.nbytes() // item.element_size()
         elif isinstance(item, tuple | list):
             pending.extend(item)
+        elif hasattr(item, "__dict__"):
+            pending.extend(vars(item).values())
     return sum(storages.values())

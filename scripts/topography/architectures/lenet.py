@@ -2,22 +2,35 @@
 
 How a convolution becomes matrix products here. Images are the innermost dimension, so moving pixels
 about means moving runs of contiguous images. Pixels are unfolded along the width only: *columns*
-[B, rows, taps, width, n] hold, for every row, the 5 kernel columns of every input channel, and a
-plane of ones for the bias. Five consecutive rows of them are, as they lie in memory, one matrix
-[5 taps, width n] with everything the kernels need for one row of output:
+[B, pairs, planes, width, n] hold, for every two rows of the input, the pixels under each column of
+the kernels, for all channels, and a plane of ones for the bias. Three consecutive pairs are, as
+they lie in memory, one matrix [3 planes, width n] with all that two rows of output need, which are
+a row of windows to pool:
 
-    output row y  =  kernels [channels, 5 taps] @ columns of rows y .. y+4
+    rows 2y and 2y + 1 of output  =  kernels @ columns of the pairs y .. y + 2
 
-The same view serves the gradients for the kernels, and, on rows of output gradients, those for the
-inputs. Unfolding the height as well would write (and read) every map five times more often.
+The same view serves the gradients for the kernels; those for the inputs are added up in such a view
+of gradients for the columns. Unfolding the height as well would write (and read) every map three
+times as often.
+
+The 6 or 16 channels of one row of output would make products too narrow to be fast. So the kernels
+are written one below the other for both rows of a pooling window, shifted by a pixel; those of the
+first convolution for both columns too (its *span*), which makes 24 and 32 rows. The zeros between
+cost less than the width gains.
+
+Maps hold minus the input z of the activation, and pooled maps minus the sums over the windows: for
+softplus, one logarithm of a product of logistic functions for a whole window,
+
+    sum of log(1 + exp z)  =  -log of the product of sigmoid(-z),        slope  =  1 - sigmoid(-z).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad, softplus
 
 from topography.architectures.base import (
     Activation,
@@ -32,11 +45,17 @@ KERNEL = 5  # side of the kernels of both convolutions
 SIDE, PADDING = 28, 2  # of an image, and around it
 CHANNELS_1, CHANNELS_2 = 6, 16
 POOLED_1, POOLED_2 = 14, 5  # sides of the maps after pooling
-SIDE_2 = POOLED_1 - KERNEL + 1  # side of the second convolution's output
-TAPS_1, TAPS_2 = KERNEL + 1, CHANNELS_1 * KERNEL + 1  # per row of the columns, ones included
 FEATURES = CHANNELS_2 * POOLED_2**2  # that enter the dense layers
 HIDDEN_LAYERS, OUTPUT_LAYER = ("dense_1", "dense_2"), "dense_3"
-POOL_AREA = 4
+POOL = 2  # side of a pooling window
+POOL_AREA = POOL**2
+PATCH = KERNEL + POOL - 1  # side of what a window sees
+PAIRS = PATCH // 2  # of its rows
+SPAN_1, SPAN_2 = 2, 1  # columns of a window that kernels are written for, beside both rows
+
+# Factor of the weights, as maps hold minus the input of the activation, and the second convolution
+# reads minus the sums over windows; and span.
+CONVOLUTIONS = {"convolution_1": (-1.0, SPAN_1), "convolution_2": (1.0 / POOL_AREA, SPAN_2)}
 
 # On a CPU, one network at a time meets this many images: enough that the arithmetic outweighs the
 # calls, few enough for the caches. The number must not depend on how many networks there are, or
@@ -60,7 +79,7 @@ class LeNet(Architecture):
         Parameter("dense_3.weight", (10, 84), 84),
         Parameter("dense_3.bias", (10,), 84),
     )
-    activation_floats = 31_500  # the numbers in _Workspace
+    activation_floats = 20_800  # the numbers in _Workspace
     blocks_on_cpu = True
 
     def __init__(self, activation: str = "softplus") -> None:
@@ -94,12 +113,12 @@ class LeNet(Architecture):
             part = slice(first, min(first + few_images, count))
             size = part.stop - part.start
             if work is None or work.size != size:
-                work = _Workspace(few_networks, size, shared, params)
+                work = _Workspace(few_networks, size, shared, gradients is not None, params)
             if shared:
-                work.unfold(images[None, part])
+                work.unfold_images(images[None, part])
             for rows, run in zip(groups, runs, strict=True):
                 if not shared:
-                    work.unfold(images[rows, part])
+                    work.unfold_images(images[rows, part])
                 losses[rows] += run.loss_sums(work, labels[rows, part])
         for run in runs:
             run.finish()
@@ -111,67 +130,130 @@ def _at_a_time(params: Tensor, count: int) -> tuple[int, int]:
     return (1, CPU_IMAGES) if params.device.type == "cpu" else (len(params), count)
 
 
+class _Convolution:
+    """Memory of a convolution and the pooling behind it, for B networks and n images."""
+
+    def __init__(
+        self,
+        networks: int,
+        owners: int,
+        inputs: int,
+        outputs: int,
+        pooled: int,
+        span: int,
+        like: Tensor,
+    ) -> None:
+        """owners: networks, or 1 where all share their input; inputs, outputs: channels; pooled:
+        side of the pooled maps, W; like: [n]."""
+        size = len(like)
+        self.columns = _Columns(owners, inputs, pooled, span, like)
+        self.patches = self.columns.patches.expand(networks, -1, -1, -1)
+        width = POOL // span * pooled * size
+        self.maps = like.new_empty(networks, pooled, POOL * span * outputs, width)
+        # Views by the row and the column within the window, [B, W, 2, 2, O, W n]; half: no row.
+        self.windows = _by_column(self.maps.unflatten(2, (POOL, span, outputs)), pooled * size)
+        half = like.new_empty(networks, pooled, span, outputs, width)
+        self.half = _by_column(half, pooled * size)
+        self.pooled = like.new_empty(networks, pooled, outputs, pooled, size)
+
+    def forward(self, kernels: Tensor, pooling: "_Pooling") -> None:
+        """From the columns to the pooled maps."""
+
+        def windows_again() -> Tensor:
+            maps = torch.empty_like(self.maps)
+            _row_products(kernels, self.patches, out=maps)
+            return maps.as_strided(self.windows.shape, self.windows.stride())
+
+        _row_products(kernels, self.patches, out=self.maps)
+        pooling.sums(self.windows, self.half, self.pooled.flatten(3), windows_again)
+
+    def backward(self, delta: Tensor, pooling: "_Pooling") -> Tensor:
+        """From the gradients for the pooled maps: those for the kernels, [B, 1, 3 planes, rows];
+        and those for the maps, which take the place of these."""
+        pooling.spread(delta.flatten(3)[:, :, None, None], self.windows)
+        shape = (*self.maps.shape[:2], self.patches.shape[2], self.maps.shape[2])
+        products = self.maps.new_empty(shape)
+        _row_products(self.patches, self.maps.mT, out=products)
+        return products.sum(1, keepdim=True)
+
+
+class _Columns:
+    """Columns of C input channels for pooled maps of side W, all zero: [B, W + 2, 2 C taps + 1,
+    (2 / span) W, n]. Along the width, the left columns of all windows come before the right ones.
+    """
+
+    def __init__(self, networks: int, channels: int, side: int, span: int, like: Tensor) -> None:
+        taps, size = KERNEL + span - 1, len(like)
+        pairs, planes, width = side + PAIRS - 1, 2 * channels * taps + 1, POOL // span * side
+        columns = like.new_zeros(networks, pairs, planes, width, size)
+        self.whole = columns
+        self.ones = columns[:, :, -1]
+        # Without the ones, [B, pairs, 2, C, taps, 2 / span, W, n].
+        pixels = columns[:, :, :-1].unflatten(3, (POOL // span, side))
+        self.pixels = pixels.unflatten(2, (2, channels, taps))
+        # Every three consecutive pairs of rows as one matrix [3 planes, width n], without copying.
+        shape = (networks, side, PAIRS * planes, width * size)
+        self.patches = columns.as_strided(shape, (*columns.stride()[:3], 1))
+
+    def unfolding(self, maps: Tensor) -> Tensor:
+        """The pixels of columns made of maps [B, H, C, W, n]: a view, as `pixels`."""
+        taps = self.pixels.shape[4]
+        windows = maps.unfold(3, PATCH, POOL).unfold(5, taps, 1)  # [B, H, C, W, n, 2 / span, taps]
+        return windows.permute(0, 1, 2, 6, 5, 3, 4).unflatten(1, (-1, 2))
+
+
+def _by_column(maps: Tensor, size: int) -> Tensor:
+    """Maps [..., span, O, (2 / span) size] by the column within the window, [..., 2, O, size]."""
+    return maps.unflatten(-1, (-1, size)).transpose(-3, -2).flatten(-4, -3)
+
+
 class _Workspace:
     """Memory for a block of B networks and n images, and its geometry: what is a view of what.
 
     Kept from one block to the next: fresh memory has to be mapped in page by page.
     """
 
-    def __init__(self, networks: int, size: int, shared: bool, like: Tensor) -> None:
+    def __init__(
+        self, networks: int, size: int, shared: bool, gradients: bool, like: Tensor
+    ) -> None:
         self.size = size
-        # Images with their border, and their columns. Along the width, the even pixels come before
-        # the odd ones, so that the pixels to pool lie in long runs.
+        like = like.new_empty(size)
         owners = 1 if shared else networks
-        bordered = SIDE + 2 * PADDING
-        inner = slice(PADDING, PADDING + SIDE)
-        padded = like.new_zeros(owners, SIDE, bordered, size)
-        self.pixels = padded[:, :, inner]
-        self.shifted_pixels = (
-            padded.unfold(2, SIDE, 1).unflatten(4, (-1, 2)).permute(0, 1, 2, 5, 4, 3)
+        self.first = _Convolution(networks, owners, 1, CHANNELS_1, POOLED_1, SPAN_1, like)
+        self.second = _Convolution(
+            networks, networks, CHANNELS_1, CHANNELS_2, POOLED_2, SPAN_2, like
         )
-        columns = like.new_zeros(owners, bordered, TAPS_1, SIDE, size)
-        columns[:, :, -1] = 1.0
-        self.taps_1 = columns[:, inner, :-1].unflatten(3, (2, -1))
-        self.columns_1 = _row_windows(columns).expand(networks, -1, -1, -1)
-
-        self.maps_1 = like.new_empty(networks, SIDE, CHANNELS_1, SIDE * size)
-        pairs = self.maps_1.view(networks, POOLED_1, 2, CHANNELS_1, 2, POOLED_1, size)
-        self.windows_1 = pairs.permute(2, 4, 0, 1, 3, 5, 6)
-        self.half_1 = like.new_empty(self.windows_1.shape[1:])
-        self.pooled_1 = like.new_empty(self.windows_1.shape[2:])
-
-        columns = like.new_empty(networks, POOLED_1, TAPS_2, SIDE_2, size)
-        columns[:, :, -1] = 1.0
-        self.taps_2 = columns[:, :, :-1].unflatten(2, (CHANNELS_1, KERNEL))
-        self.shifted_pooled = self.pooled_1.unfold(3, SIDE_2, 1).movedim(-1, 4)
-        self.columns_2 = _row_windows(columns)
-
-        self.maps_2 = like.new_empty(networks, SIDE_2, CHANNELS_2, SIDE_2 * size)
-        self.windows_2 = _windows_2(self.maps_2, size)
-        self.half_2 = like.new_empty(self.windows_2.shape[1:])
-        self.pooled_2 = like.new_empty(self.windows_2.shape[2:])
+        # Images with a border to the left and right; that above and below is in the columns.
+        bordered = like.new_zeros(owners, SIDE, 1, SIDE + 2 * PADDING, size)
+        self.pixels = bordered[:, :, 0, PADDING:-PADDING]
+        self.unfolded_images = self.first.columns.unfolding(bordered)
+        self.columns_of_images = self.first.columns.pixels[:, PADDING // 2 : -PADDING // 2]
+        self.unfolded_pooled = self.second.columns.unfolding(self.first.pooled)
+        self.pooled = self.second.pooled.transpose(1, 2)
         self.features = like.new_empty(networks, CHANNELS_2, POOLED_2, POOLED_2, size)
+        if gradients:
+            self.delta_pooled = torch.empty_like(self.first.pooled)
+            self.delta_unfolded = self.second.columns.unfolding(self.delta_pooled).unbind(4)
+            self.delta_taps = self.second.columns.pixels.unbind(4)
 
-        # Backwards. Output gradients have rows of zeros above and below, where kernels overhang.
-        border = KERNEL - 1
-        padded = like.new_zeros(networks, SIDE_2 + 2 * border, CHANNELS_2, SIDE_2, size)
-        self.delta_rows_2 = _row_windows(padded)
-        self.delta_2 = padded[:, border:-border].flatten(3)
-        self.delta_windows_2 = _windows_2(self.delta_2, size)
-        self.delta_taps = like.new_empty(networks, POOLED_1, CHANNELS_1 * KERNEL, SIDE_2 * size)
-        taps = self.delta_taps.view(networks, POOLED_1, CHANNELS_1, KERNEL, SIDE_2, size)
-        self.delta_pooled_1 = like.new_empty(networks, POOLED_1, CHANNELS_1, POOLED_1, size)
-        self.folds = [
-            (self.delta_pooled_1[:, :, :, tap : tap + SIDE_2], taps[:, :, :, tap])
-            for tap in range(KERNEL)
-        ]
-        self.products_1 = like.new_empty(networks, SIDE, CHANNELS_1, KERNEL * TAPS_1)
-        self.products_2 = like.new_empty(networks, SIDE_2, KERNEL * TAPS_2, CHANNELS_2)
-
-    def unfold(self, images: Tensor) -> None:
+    def unfold_images(self, images: Tensor) -> None:
         """Write the columns of images [B or 1, n, D]."""
         self.pixels.copy_(images.mT.unflatten(1, (SIDE, SIDE)))
-        self.taps_1.copy_(self.shifted_pixels)
+        self.columns_of_images.copy_(self.unfolded_images)
+        self.first.columns.ones.fill_(1.0)
+
+    def unfold_pooled(self) -> None:
+        """Write the columns of the first pooled maps."""
+        self.second.columns.pixels.copy_(self.unfolded_pooled)
+        self.second.columns.ones.fill_(1.0)
+
+    def fold_delta(self) -> Tensor:
+        """Gradients for the first pooled maps, from those for the columns made of them, which have
+        taken the place of these."""
+        self.delta_pooled.zero_()
+        for pixels, taps in zip(self.delta_unfolded, self.delta_taps, strict=True):
+            pixels += taps
+        return self.delta_pooled
 
 
 class _Run:
@@ -181,20 +263,18 @@ class _Run:
         self.activation: Activation = network.activation
         self.pooling = network.pooling
         self.blocks = network.split(params)
-        self.kernels_1 = _kernel_matrix(
-            self.blocks["convolution_1.weight"], self.blocks["convolution_1.bias"]
-        )
-        # What enters the second convolution are sums over windows, not averages.
-        self.weights_2 = self.blocks["convolution_2.weight"] / POOL_AREA
-        self.kernels_2 = _kernel_matrix(self.weights_2, self.blocks["convolution_2.bias"])
+        self.kernels = {
+            layer: _kernel_matrix(
+                factor * self.blocks[f"{layer}.weight"], -self.blocks[f"{layer}.bias"], span
+            )
+            for layer, (factor, span) in CONVOLUTIONS.items()
+        }
         self.sums = None
         if gradients is not None:
             self.sums = network.split(gradients)
-            self.kernel_sums_1 = torch.zeros_like(self.kernels_1)
-            self.kernel_sums_2 = torch.zeros_like(self.kernels_2.mT)
-            # Gradients for input row r come from output rows r-4 .. r: kernel rows in reverse.
-            gather = self.weights_2.flip(3).permute(0, 2, 4, 3, 1)
-            self.gather_2 = gather.reshape(len(params), 1, CHANNELS_1 * KERNEL, KERNEL * CHANNELS_2)
+            self.kernel_sums = {
+                layer: torch.zeros_like(kernels.mT) for layer, kernels in self.kernels.items()
+            }
 
     def loss_sums(self, work: _Workspace, labels: Tensor) -> Tensor:
         """Loss sums of the block of images in the workspace; adds to the gradients if wanted."""
@@ -222,32 +302,29 @@ class _Run:
         """Add the gradients for the kernels, arranged as the parameters are, to the others."""
         if self.sums is None:
             return
-        _add_kernel_gradients(self.kernel_sums_1, self.sums, "convolution_1", 1.0)
-        _add_kernel_gradients(self.kernel_sums_2.mT, self.sums, "convolution_2", 1.0 / POOL_AREA)
+        for layer, (factor, span) in CONVOLUTIONS.items():
+            sums = self.sums[f"{layer}.weight"], self.sums[f"{layer}.bias"]
+            _add_kernel_gradients(self.kernel_sums[layer].mT, *sums, factor, span)
 
     def _convolve(self, work: _Workspace) -> Tensor:
         """Features [B, 400, n]."""
-        _row_products(self.kernels_1, work.columns_1, out=work.maps_1)
-        self.pooling.sums(work.windows_1, work.half_1, work.pooled_1)
-        work.taps_2.copy_(work.shifted_pooled)
-        _row_products(self.kernels_2, work.columns_2, out=work.maps_2)
-        self.pooling.sums(work.windows_2, work.half_2, work.pooled_2)
-        torch.mul(work.pooled_2.transpose(1, 2), 1.0 / POOL_AREA, out=work.features)
+        work.first.forward(self.kernels["convolution_1"], self.pooling)
+        work.unfold_pooled()
+        work.second.forward(self.kernels["convolution_2"], self.pooling)
+        torch.mul(work.pooled, -1.0 / POOL_AREA, out=work.features)
         return work.features.flatten(1, 3)
 
     def _convolve_back(self, work: _Workspace, delta: Tensor) -> None:
         """Add the gradients for the kernels, given those for the features [B, 400, n]."""
-        delta = delta.mul_(1.0 / POOL_AREA).unflatten(1, (CHANNELS_2, POOLED_2, POOLED_2))
-        self.pooling.spread(delta.transpose(1, 2), work.windows_2, work.delta_windows_2)
-        _row_products(work.columns_2, work.delta_2.mT, out=work.products_2)
-        self.kernel_sums_2 += work.products_2.sum(1, keepdim=True)
-        _row_products(self.gather_2, work.delta_rows_2, out=work.delta_taps)
-        work.delta_pooled_1.zero_()
-        for pixels, taps in work.folds:
-            pixels += taps
-        self.pooling.spread(work.delta_pooled_1, work.windows_1, work.windows_1)
-        _row_products(work.maps_1, work.columns_1.mT, out=work.products_1)
-        self.kernel_sums_1 += work.products_1.sum(1, keepdim=True)
+        delta = delta.mul_(-1.0 / POOL_AREA).unflatten(1, (CHANNELS_2, POOLED_2, POOLED_2))
+        sums = self.kernel_sums
+        sums["convolution_2"] += work.second.backward(delta.transpose(1, 2), self.pooling)
+        work.second.columns.whole.zero_()
+        kernels = self.kernels["convolution_2"].mT.squeeze(1)
+        rows = zip(work.second.patches.unbind(1), work.second.maps.unbind(1), strict=True)
+        for patch, delta_maps in rows:  # one by one, since patches overlap
+            patch.baddbmm_(kernels, delta_maps)
+        sums["convolution_1"] += work.first.backward(work.fold_delta(), self.pooling)
 
     def _dense(self, layer: str, inputs: Tensor) -> Tensor:
         bias = self.blocks[f"{layer}.bias"].unsqueeze(2)
@@ -261,41 +338,41 @@ class _Run:
         return torch.bmm(self.blocks[f"{layer}.weight"].mT, delta)
 
 
-def _windows_2(maps: Tensor, size: int) -> Tensor:
-    """Pooling windows [2, 2, B, 5, 16, 5, n] of the second convolution's maps [B, 10, 16, 10 n]."""
-    windows = maps.unflatten(1, (POOLED_2, 2)).unflatten(4, (POOLED_2, 2, size))
-    return windows.permute(2, 5, 0, 1, 3, 4, 6)
+def _kernel_matrix(weight: Tensor, bias: Tensor, span: int) -> Tensor:
+    """Kernels [B, O, C, 5, 5] and biases [B, O] as rows over the planes of three pairs, once for
+    each row of a window and each column of the span: [B, 1, 2 span O, 3 planes].
 
-
-def _kernel_matrix(weight: Tensor, bias: Tensor) -> Tensor:
-    """Kernels [B, O, C, 5, 5] and biases [B, O] as matrices [B, 1, O, 5 (5 C + 1)].
-
-    Taps are ordered (kernel row, channel, kernel column). Each row ends with a tap on the plane of
-    ones; that of the first row carries the bias.
+    The planes of a pair are ordered (row, channel, tap), then that of ones; that of the first pair
+    carries the bias.
     """
-    taps = weight.transpose(2, 3).flatten(3)
-    matrix = weight.new_zeros(*taps.shape[:3], taps.shape[3] + 1)
-    matrix[..., :-1] = taps
-    matrix[..., 0, -1] = bias
-    return matrix.flatten(2).unsqueeze(1)
+    networks, outputs, inputs = weight.shape[:3]
+    taps = KERNEL + span - 1
+    kernels = weight.new_zeros(networks, POOL, span, outputs, PATCH, inputs, taps)
+    for part in _at_each_pixel(kernels):
+        part.copy_(weight.transpose(2, 3))
+    matrix = pad(kernels.unflatten(4, (PAIRS, 2)).flatten(5), (0, 1))
+    matrix[..., 0, -1] = bias[:, None, None]
+    return matrix.flatten(4).flatten(1, 3).unsqueeze(1)
 
 
 def _add_kernel_gradients(
-    matrix: Tensor, sums: dict[str, Tensor], layer: str, scale: float
+    matrix: Tensor, weight_sums: Tensor, bias_sums: Tensor, factor: float, span: int
 ) -> None:
-    """Add gradients for `_kernel_matrix(scale * weight, bias)` to those for weight and bias."""
-    rows = matrix.squeeze(1).unflatten(2, (KERNEL, -1))
-    taps = rows[..., :-1].unflatten(3, (-1, KERNEL)).transpose(2, 3)
-    sums[f"{layer}.weight"].add_(taps, alpha=scale)
-    sums[f"{layer}.bias"].add_(rows[..., 0, -1])
+    """Add gradients for `_kernel_matrix(factor * weight, -bias, span)` to those for both."""
+    inputs, taps = weight_sums.shape[2], KERNEL + span - 1
+    rows = matrix.unflatten(3, (PAIRS, -1)).unflatten(2, (POOL, span, -1)).squeeze(1)
+    kernels = rows[..., :-1].unflatten(5, (2, inputs, taps)).flatten(4, 5)
+    for part in _at_each_pixel(kernels):
+        weight_sums.add_(part.transpose(2, 3), alpha=factor)
+    bias_sums.sub_(rows[..., 0, -1].sum((1, 2)))
 
 
-def _row_windows(maps: Tensor) -> Tensor:
-    """Every five consecutive rows of maps [B, H, C, W, n] as one matrix, without copying:
-    [B, H - 4, 5 C, W n]."""
-    networks, rows, channels, width, size = maps.shape
-    shape = (networks, rows - KERNEL + 1, KERNEL * channels, width * size)
-    return maps.as_strided(shape, (*maps.stride()[:3], 1))
+def _at_each_pixel(kernels: Tensor) -> Iterator[Tensor]:
+    """Of kernels [B, 2, span, O, 6, C, taps], those for each pixel, [B, O, 5, C, 5]."""
+    for row in range(POOL):
+        for column in range(kernels.shape[2]):
+            rows, columns = slice(row, row + KERNEL), slice(column, column + KERNEL)
+            yield kernels[:, row, column, :, rows, :, columns]
 
 
 def _row_products(left: Tensor, right: Tensor, out: Tensor) -> None:
@@ -305,58 +382,55 @@ def _row_products(left: Tensor, right: Tensor, out: Tensor) -> None:
     one is the batch, and the other is looped over.
     """
     networks, rows = out.shape[:2]
-    left = left.expand(networks, rows, -1, -1)
-    if networks <= rows:
-        for network in range(networks):
-            torch.bmm(left[network], right[network], out=out[network])
-    else:
-        for row in range(rows):
-            torch.bmm(left[:, row], right[:, row], out=out[:, row])
+    dim = 0 if networks <= rows else 1
+    parts = (tensor.unbind(dim) for tensor in (left.expand(networks, rows, -1, -1), right, out))
+    for left_part, right_part, out_part in zip(*parts, strict=True):
+        torch.bmm(left_part, right_part, out=out_part)
 
 
 class _Pooling(NamedTuple):
-    """An activation, then sums over windows of 2 x 2 pixels. Windows are [2, 2, ...]: the row and
-    the column within the window come first."""
+    """An activation, then sums over windows of 2 x 2 pixels. Windows are [B, W, 2, 2, ...]: row and
+    column within the window, then the windows of a row; minus the input of the activation."""
 
-    sums: Callable[[Tensor, Tensor, Tensor], None]
-    """(windows, half, pooled): writes the window sums to pooled [...], and over the windows what
-    `spread` will need; half [2, ...] is scratch."""
+    sums: Callable[[Tensor, Tensor, Tensor, Callable[[], Tensor]], None]
+    """(windows, half, pooled, windows_again): writes minus the window sums to pooled [B, W, ...],
+    and over the windows what `spread` will need; half [B, W, 2, ...] is scratch, and windows_again
+    computes the windows once more."""
 
-    spread: Callable[[Tensor, Tensor, Tensor], None]
-    """(delta, windows, out): from the gradients delta [...] for the window sums, those for the
-    pixels, to out [2, 2, ...]; windows as `sums` left them."""
-
-
-def _softplus_sums(windows: Tensor, half: Tensor, pooled: Tensor) -> None:
-    """The sum of log(1 + exp x) over a window is the logarithm of the product of its 1 + exp x:
-    one logarithm instead of four. Leaves 1 + exp x."""
-    # The product of four stays finite up to this x, above which softplus(x) = x to rounding.
-    limit = math.log(torch.finfo(windows.dtype).max) / POOL_AREA - 1.0
-    excess = None
-    if windows.amax() > limit:
-        excess = (windows - limit).clamp_(min=0.0).sum((0, 1))
-        windows.clamp_(max=limit)
-    windows.exp_().add_(1.0)
-    torch.mul(windows[0], windows[1], out=half)
-    torch.mul(half[0], half[1], out=pooled).log_()
-    if excess is not None:
-        pooled += excess
+    spread: Callable[[Tensor, Tensor], None]
+    """(delta, windows): from the gradients delta [B, W, 1, 1, ...] for the pooled maps, those for
+    the windows, which they replace; windows as `sums` left them."""
 
 
-def _spread_softplus(delta: Tensor, windows: Tensor, out: Tensor) -> None:
-    """The slope of softplus is 1 - 1 / (1 + exp x)."""
-    torch.addcdiv(delta, delta, windows, value=-1.0, out=out)
+def _softplus_sums(
+    windows: Tensor, half: Tensor, pooled: Tensor, windows_again: Callable[[], Tensor]
+) -> None:
+    """One logarithm instead of four. Leaves sigmoid(-z)."""
+    torch.sigmoid(windows, out=windows)
+    torch.mul(windows[:, :, 0], windows[:, :, 1], out=half)
+    torch.mul(half[:, :, 0], half[:, :, 1], out=pooled).log_()
+    # Where the product is too small for a number of full precision (or there is a NaN):
+    least = math.log(torch.finfo(pooled.dtype).tiny)
+    if not pooled.amin() >= least:
+        exact = -softplus(-windows_again()).sum((2, 3))
+        torch.where(pooled < least, exact, pooled, out=pooled)
 
 
-def _relu_sums(windows: Tensor, half: Tensor, pooled: Tensor) -> None:
-    """Leaves the activations."""
-    windows.relu_()
-    torch.add(windows[0], windows[1], out=half)
-    torch.add(half[0], half[1], out=pooled)
+def _spread_softplus(delta: Tensor, windows: Tensor) -> None:
+    torch.addcmul(delta, delta, windows, value=-1.0, out=windows)
 
 
-def _spread_relu(delta: Tensor, windows: Tensor, out: Tensor) -> None:
-    torch.mul(delta, windows.sign_(), out=out)
+def _relu_sums(
+    windows: Tensor, half: Tensor, pooled: Tensor, windows_again: Callable[[], Tensor]
+) -> None:
+    """Leaves minus the activations."""
+    windows.clamp_(max=0.0)
+    torch.add(windows[:, :, 0], windows[:, :, 1], out=half)
+    torch.add(half[:, :, 0], half[:, :, 1], out=pooled)
+
+
+def _spread_relu(delta: Tensor, windows: Tensor) -> None:
+    windows.sign_().neg_().mul_(delta)
 
 
 _POOLINGS = {
