@@ -36,9 +36,9 @@ CLASSES = 10
 PERMUTATION_SEED = 1234  # of the authors' code
 
 # On a CPU, images at a time; where there are fewer, networks are taken together up to this product.
-# With less the calls dominate, more does not fit the caches. The images at a time must not depend
-# on the number of networks, or the rounding of a network's sums would depend on its batch-mates.
-CPU_IMAGES = 512
+# With less the calls dominate. The images at a time must not depend on the number of networks, or
+# the rounding of a network's sums would depend on its batch-mates.
+CPU_IMAGES = 1024
 
 # Rows of images are filled up to a multiple of this many, 64 bytes or more: where rows begin at
 # different alignments, products of small matrices round differently from network to network.
