@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
         type=command_line.settings,
         required=True,
         help="JSON object: terms, points, fine_points, penalty, steps, learning_rate, keep, "
-        "images_per_step (null for all), images_seed",
+        "images_per_step (null for all), images_seed, precision (exact or fast)",
     )
     parser.add_argument("--output", type=Path, required=True, help="output, safetensors")
     return parser.parse_args()
@@ -45,6 +45,7 @@ def main() -> None:
     from topography.architectures import get_architecture
     from topography.checkpoint import Checkpoint
     from topography.path_job import PathSettings, find_and_measure, read_pairs, read_weights
+    from topography.precision import product_type
     from topography.progress import Progress
     from topography.storage import sha256_of_file, write_tensors
 
@@ -66,7 +67,8 @@ def main() -> None:
     checkpoint.stop_on_signals()
     print(
         f"{label}: {settings.steps} steps of {settings.points} points on {images} of "
-        f"{landscape.count} images, on {device}",
+        f"{landscape.count} images, on {device}, matrix products of the search in "
+        f"{product_type(settings.precision, device)}",
         file=sys.stderr,
         flush=True,
     )

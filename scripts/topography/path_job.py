@@ -15,6 +15,7 @@ from topography.device import is_out_of_memory
 from topography.errors import TopographyError
 from topography.objective import Objective
 from topography.paths import Paths, find_paths
+from topography.precision import matrix_products, product_type
 from topography.progress import Progress
 from topography.randomness import generator
 from topography.storage import read_table, read_tensors
@@ -25,8 +26,9 @@ class PathSettings:
     """How paths are searched (see `find_paths`) and measured.
 
     fine_points: points of the grid on which finished paths are measured. images_per_step: random
-    images drawn afresh for each step, None for all; images_seed: of these draws. Losses of
-    finished paths are always over all images.
+    images drawn afresh for each step, None for all; images_seed: of these draws. precision: of the
+    search (see `topography.precision`). Losses of finished paths are always over all images, in
+    float32.
     """
 
     terms: int
@@ -38,6 +40,7 @@ class PathSettings:
     keep: str
     images_per_step: int | None
     images_seed: int
+    precision: str
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "PathSettings":
@@ -144,19 +147,20 @@ def _batch(
         order = torch.randperm(landscape.count, generator=stream)
         return landscape.subset(order[: settings.images_per_step].to(landscape.images.device))
 
-    paths = find_paths(
-        landscape,
-        weights[pairs[:, 0]],
-        weights[pairs[:, 1]],
-        terms=settings.terms,
-        points=settings.points,
-        penalty=settings.penalty,
-        steps=settings.steps,
-        learning_rate=settings.learning_rate,
-        keep=settings.keep,
-        landscape_at=None if settings.images_per_step is None else sample,
-        on_step=report,
-    )
+    with matrix_products(product_type(settings.precision, weights.device)):
+        paths = find_paths(
+            landscape,
+            weights[pairs[:, 0]],
+            weights[pairs[:, 1]],
+            terms=settings.terms,
+            points=settings.points,
+            penalty=settings.penalty,
+            steps=settings.steps,
+            learning_rate=settings.learning_rate,
+            keep=settings.keep,
+            landscape_at=None if settings.images_per_step is None else sample,
+            on_step=report,
+        )
     straight = paths.straight()
     measured = {
         "pairs": pairs,

@@ -21,6 +21,7 @@ from topography.optimizers.base import Optimizer
 from topography.optimizers.lbfgs import LBFGS, search_directions
 from topography.optimizers.sgd import SGD
 from topography.paths import Paths, find_paths
+from topography.precision import matrix_products, product_type
 from topography.training import initial_params
 
 # What to call, and the units of work that a call does.
@@ -177,8 +178,11 @@ def _path_step(objective: Objective, ends: Tensor, settings: Mapping[str, Any]) 
     search = {name: settings[name] for name in names}
     starts, ends = ends.chunk(2)
 
+    products = product_type(settings["precision"], ends.device)
+
     def call() -> Paths:
-        return find_paths(objective, starts, ends, **search, steps=1)
+        with matrix_products(products):
+            return find_paths(objective, starts, ends, **search, steps=1)
 
     return call, len(starts) * settings["points"] * objective.count
 

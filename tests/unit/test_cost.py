@@ -29,6 +29,7 @@ PATHS = {
     "keep": "lowest",
     "images_per_step": 11,
     "images_seed": 0,
+    "precision": "exact",
 }
 SETTINGS = {
     "images": {"train": TRAIN, "test": TEST},

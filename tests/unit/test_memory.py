@@ -28,6 +28,7 @@ SETTINGS = PathSettings(
     keep="lowest",
     images_per_step=None,
     images_seed=0,
+    precision="exact",
 )
 # Allows so many MB beyond what the process has, and torch has after its first use.
 LIMIT = """\

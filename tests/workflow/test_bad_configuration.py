@@ -67,6 +67,7 @@ PAPER_VALUES = {
     ("paths", "learning_rate"): 1e-3,
     ("paths", "keep"): "lowest",
     ("paths", "images_per_step"): None,
+    ("paths", "precision"): "exact",
     ("paths", "landscapes", "train"): ["lbfgs_train", "lbfgs_test", "sgd_train", "sgd_test"],
     ("paths", "landscapes", "test"): ["lbfgs_test", "sgd_test"],
 }
@@ -190,6 +191,7 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
         ({"paths": {"landscapes": {"train": []}}}, "paths.landscapes.train", "one or more"),
         ({"paths": {"penalty": -1.0}}, "paths.penalty", "at least 0"),
         ({"paths": {"keep": "best"}}, "paths.keep", "lowest, last"),
+        ({"paths": {"precision": "half"}}, "paths.precision", "exact, fast"),
         ({"paths": {"points": 2}}, "paths.points", "at least 3"),
         ({"paths": {"images_per_step": 0}}, "paths.images_per_step", "null for all"),
         ({"paths": {"images_per_step": 5001}}, "paths.images_per_step", "images.test"),
