@@ -449,6 +449,12 @@ def _conflicts(settings: Settings) -> Iterator[tuple[Key, str, str]]:
             "Lower batch_size or raise images.train",
         )
     images_per_step = settings["paths"]["images_per_step"]
+    if settings["paths"]["keep"] == "lowest" and images_per_step is not None:
+        yield (
+            ("paths", "keep"),
+            "is lowest, but losses on the random images of different steps cannot be compared",
+            "Write last, or null as paths.images_per_step",
+        )
     for landscape, sets in settings["paths"]["landscapes"].items():
         images = settings["images"][landscape]
         if sets and images_per_step is not None and images_per_step > images:

@@ -103,7 +103,8 @@ def find_paths(
         learning_rate: of Adam.
         keep: "lowest" keeps the coefficients with the lowest summed loss met at any step (the
             paper's code), "last" those after the last step.
-        landscape_at: landscape to use at each step instead, for stochastic gradients.
+        landscape_at: landscape to use at each step instead, for stochastic gradients. Losses of
+            different landscapes cannot be compared, so keep must be "last".
         on_step: called after each step with its number and the mean over the pairs of the summed
             losses.
 
@@ -118,6 +119,8 @@ def find_paths(
         raise ValueError("a path needs at least 1 term, 2 points and 1 step")
     if keep not in ("lowest", "last"):
         raise ValueError(f'keep must be "lowest" or "last", not {keep!r}')
+    if keep == "lowest" and landscape_at is not None:
+        raise ValueError('keep must be "last" where each step has a landscape of its own')
 
     pairs, dimension = starts.shape
     coefficients = starts.new_zeros(pairs, terms, dimension)

@@ -26,7 +26,7 @@ PATHS = {
     "penalty": 1e-4,
     "steps": 3,
     "learning_rate": 1e-3,
-    "keep": "lowest",
+    "keep": "last",
     "images_per_step": 11,
     "images_seed": 0,
     "precision": "exact",

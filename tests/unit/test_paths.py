@@ -321,6 +321,12 @@ def test_each_step_can_have_a_landscape_of_its_own() -> None:
     assert path.step_losses[2].item() < 4 * 2
 
 
+def test_the_lowest_of_different_landscapes_is_refused() -> None:
+    landscape = FunctionLandscape(figure_3_function)
+    with pytest.raises(ValueError, match="last"):
+        find_path(landscape, START, END, landscape_at=lambda step: landscape, keep="lowest")
+
+
 def test_steps_are_reported() -> None:
     reports: list[tuple[int, float]] = []
     paths = find_paths(

@@ -24,6 +24,7 @@ BASE = configuration.merge(
         "training": {"seeds": 8},
         "selection": {"keep": 6},
         "pairs": {"count": 15},
+        "paths": {"keep": "last", "images_per_step": 1000},
     },
 )
 
@@ -191,6 +192,7 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
         ({"paths": {"landscapes": {"train": []}}}, "paths.landscapes.train", "one or more"),
         ({"paths": {"penalty": -1.0}}, "paths.penalty", "at least 0"),
         ({"paths": {"keep": "best"}}, "paths.keep", "lowest, last"),
+        ({"paths": {"keep": "lowest"}}, "paths.keep", "images_per_step"),
         ({"paths": {"precision": "half"}}, "paths.precision", "exact, fast"),
         ({"paths": {"points": 2}}, "paths.points", "at least 3"),
         ({"paths": {"images_per_step": 0}}, "paths.images_per_step", "null for all"),
