@@ -35,8 +35,9 @@ def collect(pairs: pd.DataFrame, paths: Mapping[Path, Mapping[str, np.ndarray]])
     Returns:
         The pair, the losses at its ends (``start`` is network i at t = 1, ``end`` network j at
         t = 0, Eq. 3), and its heights: ``height`` over the points the path was optimised on
-        (Eq. 5), ``fine_height`` over the fine grid, ``straight_height`` over as many points of the
-        straight line; path lengths.
+        (Eq. 5), ``fine_height`` over the fine grid, ``barrier`` by which the latter exceeds the
+        larger loss of the two ends, ``straight_height`` over as many points of the straight line as
+        ``height``; path lengths.
 
     Raises:
         BarrierError: a path belongs to no pair, a pair has two paths, the paths are not those of
@@ -66,11 +67,17 @@ def _barriers_of_file(file: Path, content: Mapping[str, np.ndarray]) -> pd.DataF
             # numpy's maximum hands a NaN on, so that a broken path cannot look like a low one
             "height": content["losses"].max(axis=1),
             "fine_height": content["fine_losses"].max(axis=1),
+            "barrier": _above_the_ends(content["fine_losses"]),
             "straight_height": content["straight_losses"].max(axis=1),
             "path_length": content["lengths"],
             "straight_length": content["straight_lengths"],
         }
     )
+
+
+def _above_the_ends(losses: np.ndarray) -> np.ndarray:
+    """By how much the largest loss along each path [S, F] exceeds that of its higher end, [S]."""
+    return losses.max(axis=1) - np.maximum(losses[:, 0], losses[:, -1])
 
 
 def _require_first_pairs(found: pd.DataFrame) -> None:

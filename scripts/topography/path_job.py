@@ -14,7 +14,7 @@ from topography.checkpoint import Checkpoint
 from topography.device import is_out_of_memory
 from topography.errors import TopographyError
 from topography.objective import Objective
-from topography.paths import Paths, find_paths
+from topography.paths import LandscapeAt, Paths, find_paths
 from topography.precision import matrix_products, product_type
 from topography.progress import Progress
 from topography.randomness import generator
@@ -142,11 +142,6 @@ def _batch(
             mean = mean_loss.item() / settings.points
             progress.update(done, f"step {step + 1}, mean loss along the paths {mean:.3e}")
 
-    def sample(step: int) -> Objective:
-        stream = generator(settings.images_seed, f"path images/step {step}")
-        order = torch.randperm(landscape.count, generator=stream)
-        return landscape.subset(order[: settings.images_per_step].to(landscape.images.device))
-
     with matrix_products(product_type(settings.precision, weights.device)):
         paths = find_paths(
             landscape,
@@ -158,7 +153,7 @@ def _batch(
             steps=settings.steps,
             learning_rate=settings.learning_rate,
             keep=settings.keep,
-            landscape_at=None if settings.images_per_step is None else sample,
+            landscape_at=samples(landscape, settings.images_per_step, settings.images_seed),
             on_step=report,
         )
     straight = paths.straight()
@@ -172,6 +167,18 @@ def _batch(
         "straight_lengths": straight.lengths(2),
     }
     return {name: tensor.cpu() for name, tensor in measured.items()}
+
+
+def samples(landscape: Objective, count: int | None, seed: int) -> LandscapeAt | None:
+    """Landscapes of `count` images drawn afresh for each step; None for all images."""
+
+    def sample(step: int) -> Objective:
+        order = torch.randperm(
+            landscape.count, generator=generator(seed, f"path images/step {step}")
+        )
+        return landscape.subset(order[:count].to(landscape.images.device))
+
+    return None if count is None else sample
 
 
 def _losses_on_both_grids(

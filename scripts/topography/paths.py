@@ -124,7 +124,7 @@ def find_paths(
 
     pairs, dimension = starts.shape
     coefficients = starts.new_zeros(pairs, terms, dimension)
-    adam = _Adam(coefficients, learning_rate)
+    adam = Adam(coefficients, learning_rate)
     step_losses = torch.empty(pairs, steps, dtype=torch.float64, device=starts.device)
     lowest = coefficients.clone()
     for step in range(steps):
@@ -207,7 +207,7 @@ class Path:
         return Path(self.paths.straight())
 
 
-class _Adam:
+class Adam:
     """Adam (Kingma & Ba, 2014, Algorithm 1) on one tensor, in place.
 
     The same steps as torch.optim.Adam, whose constructor takes seconds to import a compiler that

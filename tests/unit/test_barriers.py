@@ -57,6 +57,15 @@ def test_measures(asked):
     np.testing.assert_allclose(table["straight_length"], 1)
 
 
+def test_the_barrier_is_what_the_fine_grid_rises_above_the_higher_end(asked):
+    content = path_file(asked, slice(0, 10))
+    content["fine_losses"][2, 33] = 7.0
+    content["fine_losses"][4] = np.linspace(0.02, 0.01, 201)  # falls all the way
+    table = barriers.collect(asked, {Path("paths"): content})
+    assert table.loc[2, "barrier"] == pytest.approx(7.0 - 0.02)
+    assert table.loc[4, "barrier"] == 0.0
+
+
 def test_start_is_at_t_1_even_if_t_falls(asked):
     content = path_file(asked, slice(0, 10))
     content["t"], content["losses"] = content["t"][::-1], content["losses"][:, ::-1]
@@ -114,7 +123,7 @@ def test_command(tmp_path, monkeypatch, asked):
     table = storage.read_table(tmp_path / "barriers.csv")
     assert list(table.columns) == [
         "pair", "i", "j", "seed_i", "seed_j", "start_loss", "end_loss", "height", "fine_height",
-        "straight_height", "path_length", "straight_length",
+        "barrier", "straight_height", "path_length", "straight_length",
     ]  # fmt: skip
     pd.testing.assert_frame_equal(
         table, collected(asked, slice(0, 10)), check_dtype=False, rtol=1e-8

@@ -1,0 +1,82 @@
+"""Search the paths between some pairs of networks of one set on until they get no lower.
+
+Writes a table: a row per pair, number of Fourier terms and measurement, with the height of the path
+after so many steps, on all images.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from topography import command_line, orphans
+
+CPU_PAIRS_PER_BATCH = 1  # more are not faster, and make the state to be kept larger
+GPU_PAIRS_PER_BATCH = 50
+
+
+def arguments() -> argparse.Namespace:
+    from topography.jobs import add_checkpoint_argument, add_network_arguments
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_network_arguments(parser)
+    add_checkpoint_argument(parser)
+    parser.add_argument("--set", type=Path, required=True, help="the networks, safetensors")
+    parser.add_argument("--pairs", type=Path, required=True, help="made by sample_pairs.py")
+    parser.add_argument("--count", type=int, required=True, help="join the first so many pairs")
+    parser.add_argument(
+        "--settings",
+        type=command_line.settings,
+        required=True,
+        help="JSON object: terms (a list), steps, doublings, tolerance, points, fine_points, "
+        "penalty, learning_rate, images_per_step (null for all), images_seed",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    import pandas as pd
+
+    from topography import convergence_job, jobs, path_job
+    from topography.architectures import get_architecture
+    from topography.checkpoint import Checkpoint
+    from topography.progress import Progress
+    from topography.storage import sha256_of_file, write_table
+
+    device = jobs.set_up_device(args)
+    architecture = get_architecture(args.architecture, **args.architecture_settings)
+    landscape = jobs.load_objectives(args, architecture, device)["train"]
+    settings = convergence_job.ConvergenceSettings.from_json(args.settings)
+    weights = path_job.read_weights(args.set, architecture.parameter_count).to(device)
+    pairs = path_job.read_pairs(args.pairs, 0, args.count - 1, len(weights))
+    inputs = {"networks": sha256_of_file(args.set), "pairs": pairs.tolist()}
+    modules = [f"topography.architectures.{args.architecture}"]
+    identity = jobs.identity(args, "converge_paths.py", modules, ["output"], inputs)
+    checkpoint = Checkpoint(args.checkpoint, identity)
+    checkpoint.stop_on_signals()
+    label = f"{args.architecture} {args.set.stem}, {len(pairs)} pairs"
+    print(f"{label}: up to {settings.most_steps} steps, on {device}", file=sys.stderr, flush=True)
+    rows = convergence_job.search(
+        landscape,
+        weights,
+        pairs,
+        settings,
+        landscape_at=path_job.samples(landscape, settings.images_per_step, settings.images_seed),
+        pairs_per_batch=CPU_PAIRS_PER_BATCH if device.type == "cpu" else GPU_PAIRS_PER_BATCH,
+        checkpoint=checkpoint,
+        progress=Progress(label, len(settings.terms) * len(pairs) * settings.most_steps),
+    )
+    table = pd.DataFrame(rows, columns=list(convergence_job.COLUMNS))
+    table = table.astype({name: int for name in ("pair", "terms", "steps")})
+    table = table.sort_values(["terms", "pair", "steps"], ignore_index=True)
+    networks = pairs.numpy()[table["pair"]]
+    table.insert(1, "i", networks[:, 0])
+    table.insert(2, "j", networks[:, 1])
+    orphans.refuse_orphan()
+    write_table(args.output, table)
+    checkpoint.remove()
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,150 @@
+"""Paths searched on: known valleys, the stopping rule, and the same numbers however it is run."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from topography import checkpoint, convergence_job
+from topography.errors import TopographyError
+from topography.landscape import FunctionLandscape, Landscape
+from topography.paths import find_paths
+
+SADDLE = 0.3
+ENDS = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+PAIRS = torch.tensor([[0, 1], [1, 2]])
+
+
+def curved_valley(points: Tensor) -> Tensor:
+    """Two minima of 0 at the ENDS, joined by a valley along y = 1 - x^2 with its top at SADDLE."""
+    x, y = points.T
+    floor = 1 - x.square()
+    return (y - floor).square() + SADDLE * floor.square()
+
+
+def settings(**changes) -> convergence_job.ConvergenceSettings:
+    given = {
+        "terms": [2, 4],
+        "steps": 10,
+        "doublings": 6,
+        "tolerance": 0.01,
+        "points": 21,
+        "fine_points": 81,
+        "penalty": 0.0,
+        "learning_rate": 0.02,
+        "images_per_step": None,
+        "images_seed": 0,
+    }
+    return convergence_job.ConvergenceSettings.from_json({**given, **changes})
+
+
+def searched(landscape: Landscape, chosen=None, pairs: Tensor = PAIRS, **more) -> pd.DataFrame:
+    rows = convergence_job.search(landscape, ENDS, pairs, chosen or settings(), **more)
+    table = pd.DataFrame(rows, columns=list(convergence_job.COLUMNS))
+    return table.sort_values(["terms", "pair", "steps"], ignore_index=True)
+
+
+def test_paths_sink_into_a_valley_of_known_height():
+    table = searched(FunctionLandscape(curved_valley), pairs=PAIRS[:1])
+    for _, search in table.groupby("terms"):
+        assert search["fine_height"].iloc[0] > 2 * SADDLE  # not there at the first measurement
+        assert search["fine_height"].iloc[-1] == pytest.approx(SADDLE, rel=0.01)
+        assert search["steps"].iloc[-1] < 640  # settled before the doublings were used up
+    # No path crosses lower than the saddle, but for what lies between two points.
+    assert table["fine_height"].min() > 0.999 * SADDLE
+    np.testing.assert_allclose(table[["start_loss", "end_loss"]], 0, atol=1e-12)
+
+
+def test_the_first_measurement_is_the_path_of_find_paths():
+    landscape = FunctionLandscape(curved_valley)
+    same = {"terms": 4, "points": 21, "steps": 10, "learning_rate": 0.02}
+    paths = find_paths(landscape, ENDS[:1], ENDS[1:2], penalty=0.5, keep="last", **same)
+    first = searched(landscape, settings(terms=[4], penalty=0.5)).iloc[0]
+    assert first["steps"] == 10
+    assert first["height"] == paths.losses(landscape, 21).max().item()
+    assert first["fine_height"] == paths.losses(landscape, 81).max().item()
+
+
+def test_start_and_end_are_those_of_the_pair():
+    tilted = FunctionLandscape(lambda points: points[:, 0] + 2)
+    table = searched(tilted, settings(terms=[1], doublings=1)).groupby("pair").first()
+    assert table["start_loss"].tolist() == pytest.approx([1, 3])
+    assert table["end_loss"].tolist() == pytest.approx([3, 1])
+
+
+def test_the_rate_is_constant_up_to_the_first_measurement_and_then_falls():
+    chosen = settings(learning_rate=0.5)
+    assert [chosen.rate(step) for step in (0, 9)] == [0.5, 0.5]
+    assert chosen.rate(39) == 0.25  # the 40th step, four times as many
+    assert chosen.measured_at == [10, 20, 40, 80, 160, 320, 640]
+
+
+def test_a_path_has_settled_when_a_doubling_lowers_it_by_less_than_the_tolerance():
+    lowest = torch.tensor([torch.inf, 1.0, 1.0, 1.0, 1.0, 0.0])
+    now = torch.tensor([5.0, 0.94, 0.96, 1.0, 1.2, 0.0])
+    found = convergence_job.settled(lowest, now, 0.05)
+    assert found.tolist() == [False, False, True, True, True, False]
+
+
+def test_only_the_last_measurement_of_a_search_has_settled_or_used_up_the_doublings():
+    """On a landscape where one pair settles at once and the other keeps falling."""
+    ends = torch.tensor([[0.0, 0.0], [0.0, 3.0], [8.0, 0.0], [8.0, 3.0]], dtype=torch.float64)
+
+    def steps_and_slopes(points: Tensor) -> Tensor:
+        hill = 1 + (points[:, 1] * (3 - points[:, 1])).clamp(min=0)
+        return torch.where(points[:, 0] < 4, torch.ones(()), hill / (1 + points[:, 0].abs()))
+
+    pairs = torch.tensor([[0, 1], [2, 3]])
+    rows = convergence_job.search(
+        FunctionLandscape(lambda points: steps_and_slopes(points) + 0 * points.sum(1)),
+        ends,
+        pairs,
+        settings(terms=[2], doublings=3, learning_rate=0.5, tolerance=0.001),
+        pairs_per_batch=2,
+    )
+    table = pd.DataFrame(rows, columns=list(convergence_job.COLUMNS))
+    assert table.groupby("pair")["steps"].max().tolist() == [20, 80]
+
+
+def test_batches_change_nothing():
+    landscape = FunctionLandscape(curved_valley)
+    pd.testing.assert_frame_equal(
+        searched(landscape, pairs_per_batch=1), searched(landscape, pairs_per_batch=2), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("calls", [3, 25, 70])
+def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path, calls: int):
+    class Failing(FunctionLandscape):
+        left = calls
+
+        def losses_and_gradients(self, points: Tensor):
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            return super().losses_and_gradients(points)
+
+    chosen = settings(doublings=1)
+    file = tmp_path / "state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        place = checkpoint.Checkpoint(file, "me", interval=0.0)
+        searched(Failing(curved_valley), chosen, checkpoint=place)
+    place = checkpoint.Checkpoint(file, "me")
+    steps: list[int] = []
+
+    def landscape_at(step: int) -> Landscape:
+        steps.append(step)
+        return FunctionLandscape(curved_valley)
+
+    landscape = FunctionLandscape(curved_valley)
+    resumed = searched(landscape, chosen, landscape_at=landscape_at, checkpoint=place)
+    pd.testing.assert_frame_equal(resumed, searched(landscape, chosen), check_exact=True)
+    assert steps[0] > 0  # it did not begin anew
+
+
+def test_wrong_settings_are_refused():
+    with pytest.raises(TopographyError, match=r"--settings .*missing"):
+        convergence_job.ConvergenceSettings.from_json({"terms": [1]})
