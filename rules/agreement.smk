@@ -11,7 +11,7 @@ localrules:
 
 
 # Those that show what a claim is about.
-SHOWN = [figure for figure in FIGURES if figure != "fig1"]
+SHOWN = [*(figure for figure in FIGURES if figure != "fig1"), CONVERGED]
 
 
 rule judge_agreement:
@@ -36,6 +36,7 @@ rule judge_agreement:
         ),
         barriers=[*barrier_files("train"), *barrier_files("test")],
         paths_2d="<results>/figures/fig3.csv",
+        orderings="<results>/converged/orderings.csv",
         figures=expand("<results>/figures/{figure}.png", figure=SHOWN),
     output:
         csv="<results>/agreement/agreement.csv",
@@ -54,7 +55,7 @@ rule judge_agreement:
         " --selections {input.selections:q} --histories {input.histories:q} --sets {input.sets:q}"
         " --lengths {input.lengths:q} --centroids {input.centroids:q}"
         " --projections {input.projections:q} --barriers {input.barriers:q}"
-        " --paths-2d {input.paths_2d:q} --figures {input.figures:q}"
+        " --paths-2d {input.paths_2d:q} --orderings {input.orderings:q} --figures {input.figures:q}"
         " --settings {params.settings:q} --scale {params.stamp[scale]:q}"
         " --dataset {params.stamp[dataset]:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q} --html {output.html:q} > {log:q} 2>&1"

@@ -238,6 +238,26 @@ def barrier_files(landscape):
     ]
 
 
+def searched_pairs(wildcards):
+    """Parameter of a rule: how many pairs of a set of its architecture are searched on."""
+    return configuration.searched_pairs(config, wildcards.architecture)
+
+
+def search_json(wildcards):
+    """Parameter of a rule: how far the paths of its architecture are searched."""
+    settings = configuration.search_settings(config, wildcards.architecture)
+    return json.dumps(settings, sort_keys=True)
+
+
+def search_files():
+    """Tables of the paths searched on, of all sets that are joined on the train landscape."""
+    return [
+        f"<results>/converged/{architecture}/{name}.csv"
+        for architecture in ARCHITECTURES
+        for name in configuration.joined_sets(config, architecture, "train")
+    ]
+
+
 def settings_in_force():
     """What published numbers depend on, by architecture."""
     return {
@@ -289,13 +309,18 @@ def result_files():
         *paths,
         *barrier_files("train"),
         *barrier_files("test"),
+        *search_files(),
+        "<results>/converged/efforts.csv",
+        "<results>/converged/orderings.csv",
         *[
             f"<results>/{name}"
             for name in expand(by_architecture, architecture=ARCHITECTURES)
         ],
         "<results>/landscape_2d.safetensors",
         *expand(
-            "<results>/figures/{name}.{end}", name=FIGURES, end=["pdf", "png", "csv"]
+            "<results>/figures/{name}.{end}",
+            name=[*FIGURES, CONVERGED],
+            end=["pdf", "png", "csv"],
         ),
         *expand("<results>/tables/{name}.{end}", name=TABLES, end=["csv", "md"]),
         *expand("<results>/agreement/agreement.{end}", end=["csv", "md", "html"]),

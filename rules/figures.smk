@@ -23,7 +23,12 @@ FIGURES = [
 ]
 
 
+# Not of the paper, and not among the default targets: its searches are long.
+CONVERGED = "fig4_converged"
+
+
 localrules:
+    plot_convergence,
     plot_overview,
     plot_loss_curves,
     plot_landscape_2d,
@@ -204,3 +209,29 @@ rule plot_projections:
         "exec python scripts/plot_kernel_pca.py --projections {input.projections:q}"
         " --comparison {params.comparison:q} --scale {params.stamp[scale]:q}"
         " --dataset {params.stamp[dataset]:q} --output-stem {params.stem:q} > {log:q} 2>&1"
+
+
+rule plot_convergence:
+    input:
+        efforts="<results>/converged/efforts.csv",
+    output:
+        pdf=f"<results>/figures/{CONVERGED}.pdf",
+        png=report(
+            f"<results>/figures/{CONVERGED}.png",
+            category="Figures",
+            caption="../docs/captions/convergence.rst",
+            labels={"figure": CONVERGED, "shows": "heights against effort"},
+        ),
+        csv=f"<results>/figures/{CONVERGED}.csv",
+    log:
+        f"<logs>/plot_convergence/{CONVERGED}.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        code=code_id("plot_convergence.py"),
+        stem=without_suffix,
+        stamp=STAMP,
+    shell:
+        "exec python scripts/plot_convergence.py --efforts {input.efforts:q}"
+        " --scale {params.stamp[scale]:q} --dataset {params.stamp[dataset]:q}"
+        " --output-stem {params.stem:q} > {log:q} 2>&1"

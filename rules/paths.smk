@@ -3,6 +3,7 @@
 
 localrules:
     collect_barriers,
+    judge_convergence,
 
 
 rule find_paths:
@@ -54,3 +55,53 @@ rule collect_barriers:
     shell:
         "exec python scripts/collect_barriers.py --pairs {input.pairs:q} --paths {input.paths:q}"
         " --output {output.barriers:q} > {log:q} 2>&1"
+
+
+rule converge_paths:
+    input:
+        data=DATA,
+        networks="<results>/sets/{architecture}/{set}.safetensors",
+        pairs="<results>/pairs/{architecture}/{set}.csv",
+    output:
+        searches="<results>/converged/{architecture}/{set}.csv",
+    log:
+        "<logs>/converge_paths/{architecture}/{set}.log",
+    benchmark:
+        "<benchmarks>/converge_paths/{architecture}/{set}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=GPUS,
+        device=config["device"],
+    params:
+        code=code_id("converge_paths.py", "architectures.{architecture}"),
+        architecture=architecture_json,
+        pairs=searched_pairs,
+        settings=search_json,
+        images=setting("images"),
+        checkpoint=f"{CHECKPOINTS}/converged/{{architecture}}/{{set}}.safetensors",
+    shell:
+        "exec python scripts/converge_paths.py --data {input.data:q}"
+        " --architecture {wildcards.architecture:q} --architecture-settings {params.architecture:q}"
+        " --train-images {params.images[train]} --test-images {params.images[test]}"
+        " --set {input.networks:q} --pairs {input.pairs:q} --count {params.pairs}"
+        " --settings {params.settings:q} --device {resources.device:q} --threads {threads}"
+        " --checkpoint {params.checkpoint:q} --output {output.searches:q} > {log:q} 2>&1"
+
+
+rule judge_convergence:
+    input:
+        searches=search_files(),
+    output:
+        efforts="<results>/converged/efforts.csv",
+        orderings="<results>/converged/orderings.csv",
+    log:
+        "<logs>/judge_convergence.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        code=code_id("judge_convergence.py"),
+    shell:
+        "exec python scripts/judge_convergence.py --searches {input.searches:q}"
+        " --efforts {output.efforts:q} --orderings {output.orderings:q} > {log:q} 2>&1"

@@ -73,7 +73,7 @@ rule publish_figure:
     log:
         "<logs>/publish_figure/{figure}.log",
     wildcard_constraints:
-        figure="|".join(FIGURES),
+        figure="|".join([*FIGURES, CONVERGED]),
     conda:
         "../envs/analysis.yaml"
     params:

@@ -68,7 +68,7 @@ def main() -> None:
         progress=Progress(label, len(settings.terms) * len(pairs) * settings.most_steps),
     )
     table = pd.DataFrame(rows, columns=list(convergence_job.COLUMNS))
-    table = table.astype({name: int for name in ("pair", "terms", "steps")})
+    table = table.astype({name: int for name in ("pair", "terms", "steps", "settled")})
     table = table.sort_values(["terms", "pair", "steps"], ignore_index=True)
     networks = pairs.numpy()[table["pair"]]
     table.insert(1, "i", networks[:, 0])

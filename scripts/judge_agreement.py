@@ -27,6 +27,9 @@ def parse_arguments() -> argparse.Namespace:
         "--paths-2d", type=Path, required=True, help="paths in two dimensions, fig3.csv"
     )
     parser.add_argument(
+        "--orderings", type=Path, nargs="?", help="converged paths, made by judge_convergence.py"
+    )
+    parser.add_argument(
         "--settings",
         type=command_line.settings,
         required=True,
@@ -61,9 +64,10 @@ def main() -> None:
         "cuts": agreement.all_departures(content, arguments.settings),
     }
     figures = {file.stem: file for file in arguments.figures}
+    orderings = storage.read_table(arguments.orderings) if arguments.orderings else None
     storage.write_table(arguments.csv, table)
-    write_text(arguments.markdown, agreement_page.markdown(table, facts))
-    write_text(arguments.html, agreement_page.html(table, figures, facts))
+    write_text(arguments.markdown, agreement_page.markdown(table, facts, orderings))
+    write_text(arguments.html, agreement_page.html(table, figures, facts, orderings))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from topography import convergence
 from topography.agreement import CUT, FEWEST_RUNS, RESAMPLES
 from topography.claims import (
     AGREES,
@@ -18,6 +19,7 @@ from topography.claims import (
     UNBOUNDED,
     VERDICTS,
 )
+from topography.naming import architecture_label
 
 # Number of the claim -> heading. Published numbers, claim 0, have a section per table or figure.
 HEADINGS = {
@@ -33,6 +35,7 @@ FIGURE_TEXTS = {
     "fig2": "Loss curves of the LSTM, with the minima of both",
     "fig3": "Paths on the example in two dimensions",
     "fig4": "Histograms of path heights on the train landscape",
+    "fig4_converged": "Mean path heights on the train landscape as the search for paths goes on",
     "fig5": "Histograms of vector lengths, L-BFGS train against SGD test",
     "fig6": "Kernel PCA, L-BFGS train against SGD test",
     "figS1": "Loss curves of the other networks, with their minima",
@@ -58,8 +61,25 @@ CUT_WARNING = (
     "agreement nor difference there says that the paper is right or wrong."
 )
 
+CONVERGED_HEADING = "Beyond the paper: converged paths"
+CONVERGED_EXPLANATION = (
+    "The paper stops its search for paths early, so that its heights partly measure the search. "
+    "Here it goes on, for some pairs of each set, until a doubling of the steps hardly lowers a "
+    "path or the steps allowed are spent. The first measurement, after the steps of Figure 4, is "
+    "set beside the lowest path found for each pair, both on the fine grid. The ordering of the "
+    "optimizers survives if the whole 95 % interval of their difference stays on its side of zero, "
+    "reverses if it lies on the other side, and vanishes if it lies within "
+    f"{100 * convergence.NEGLIGIBLE:g} % of the first difference; else, or where there was no "
+    "ordering at first, it is inconclusive. Intervals come from resampled runs, as for barriers."
+)
 
-def html(table: pd.DataFrame, figures: Mapping[str, Path], facts: Mapping[str, Any]) -> str:
+
+def html(
+    table: pd.DataFrame,
+    figures: Mapping[str, Path],
+    facts: Mapping[str, Any],
+    orderings: pd.DataFrame | None = None,
+) -> str:
     """The report as one HTML page, figures inside.
 
     Args:
@@ -67,6 +87,8 @@ def html(table: pd.DataFrame, figures: Mapping[str, Path], facts: Mapping[str, A
         figures: name -> PNG file.
         facts: ``scale``, ``dataset``, and ``cuts``: architecture -> settings that are not the
             paper's.
+        orderings: verdicts of `convergence.orderings`; without them the page has no section on
+            converged paths.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {
@@ -74,6 +96,8 @@ def html(table: pd.DataFrame, figures: Mapping[str, Path], facts: Mapping[str, A
         "interval": interval,
         "expected": expected,
         "accepted": accepted,
+        "architecture": architecture_label,
+        "with_interval": with_interval,
     }
     sections = [
         {**section, "figures": [_figure(name, figures) for name in section["figures"]]}
@@ -88,11 +112,14 @@ def html(table: pd.DataFrame, figures: Mapping[str, Path], facts: Mapping[str, A
         cut=CUT,
         explanation=EXPLANATION,
         warning=CUT_WARNING if (table["settings"] == CUT).any() else "",
+        converged=_converged(orderings, figures),
     )
 
 
-def markdown(table: pd.DataFrame, facts: Mapping[str, Any]) -> str:
-    """The report in Markdown, without figures."""
+def markdown(
+    table: pd.DataFrame, facts: Mapping[str, Any], orderings: pd.DataFrame | None = None
+) -> str:
+    """The report in Markdown, without figures; arguments as for `html`."""
     tally = ", ".join(f"{count} {verdict}" for verdict, count in tallies(table).items())
     lines = [
         "# Agreement with the paper",
@@ -115,6 +142,9 @@ def markdown(table: pd.DataFrame, facts: Mapping[str, Any]) -> str:
             f"| {row.verdict}{' (settings cut)' if row.settings == CUT else ''} |"
             for row in section["rows"]
         ]
+    if orderings is not None:
+        lines += ["", f"## {CONVERGED_HEADING}", "", CONVERGED_EXPLANATION, ""]
+        lines += [f"- {sentence}" for sentence in convergence.sentences(orderings)]
     return "\n".join([*lines, ""])
 
 
@@ -151,6 +181,29 @@ def interval(row: Any) -> str:
     return f"[{low:.3g}, {high:.3g}]"
 
 
+def with_interval(row: Any, name: str) -> str:
+    """A quantity of a row of `convergence.orderings` with its interval."""
+    low, high = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
+    ends = "" if np.isnan(low) else f" [{low:.3g}, {high:.3g}]"
+    return f"{getattr(row, name):.3g}{ends}"
+
+
+def _converged(
+    orderings: pd.DataFrame | None, figures: Mapping[str, Path]
+) -> dict[str, Any] | None:
+    """What the page shows on converged paths."""
+    if orderings is None:
+        return None
+    return {
+        "heading": CONVERGED_HEADING,
+        "explanation": CONVERGED_EXPLANATION,
+        "sentences": convergence.sentences(orderings),
+        "measures": convergence.MEASURES,
+        "rows": list(orderings.itertuples()),
+        "figures": [_figure(name, figures) for name in ("fig4_converged",) if name in figures],
+    }
+
+
 def _sections(table: pd.DataFrame, figures: Mapping[str, Path]) -> list[dict[str, Any]]:
     """Tables of the paper, then its claims: heading, rows, and the figures not shown before."""
     shown: set[str] = set()
@@ -182,7 +235,7 @@ def _sections(table: pd.DataFrame, figures: Mapping[str, Path]) -> list[dict[str
 
 def _figure(name: str, figures: Mapping[str, Path]) -> dict[str, str]:
     content = base64.b64encode(figures[name].read_bytes()).decode("ascii")
-    label = f"Figure {name.removeprefix('fig')}"
+    label = f"Figure {name.removeprefix('fig').replace('_', ' ')}"
     text = f"{label}, ours. {FIGURE_TEXTS.get(name, '')}."
     return {"name": name, "text": text, "source": f"data:image/png;base64,{content}"}
 
@@ -308,6 +361,46 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 </table>
 </section>
 {% endfor %}
+{% if converged %}
+<section>
+<h2>{{ converged.heading }}</h2>
+<p>{{ converged.explanation }}</p>
+<ul>
+{% for sentence in converged.sentences %}
+<li>{{ sentence }}</li>
+{% endfor %}
+</ul>
+{% for figure in converged.figures %}
+<figure><img src="{{ figure.source }}" alt="{{ figure.text }}" id="{{ figure.name }}">
+<figcaption>{{ figure.text }}</figcaption></figure>
+{% endfor %}
+<table>
+<caption>L-BFGS less SGD: above zero where SGD is lower. Select a heading to sort by it.</caption>
+<thead><tr>
+{% for name, class in [("Measure", "what"), ("Network", "network"), ("At first", ""),
+ ("Converged", ""), ("Probability that SGD is lower, converged", "method"),
+ ("Ordering", "verdict")] %}
+<th scope="col" class="{{ class }}"><button type="button">{{ name }}</button></th>
+{% endfor %}
+</tr></thead>
+<tbody>
+{% for row in converged.rows %}
+<tr>
+<th scope="row" class="what">{{ converged.measures[row.measure] }}, {{ row.weights }} weights</th>
+<td class="network">{{ row.architecture | architecture }}</td>
+<td data-value="{{ row.first }}">{{ row | with_interval("first") }}</td>
+<td data-value="{{ row.converged }}">{{ row | with_interval("converged") }}</td>
+<td class="method" data-value="{{ row.converged_probability }}">
+{{ row | with_interval("converged_probability") }}
+<small>at first {{ row | with_interval("first_probability") }}; {{ row.pairs }} pairs of
+{{ row.runs }} runs</small></td>
+<td class="verdict" data-value="{{ row.verdict }}">{{ row.verdict }}</td>
+</tr>
+{% endfor %}
+</tbody>
+</table>
+</section>
+{% endif %}
 </main>
 <script>
 "use strict";

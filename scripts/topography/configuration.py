@@ -24,7 +24,7 @@ Settings = Mapping[str, Any]
 Key = tuple[str, ...]
 
 # Sections that an architecture may replace in part.
-OVERRIDABLE = ("optimizers", "images", "training", "selection", "pairs", "paths")
+OVERRIDABLE = ("optimizers", "images", "training", "selection", "pairs", "paths", "converged")
 
 
 class ConfigurationError(TopographyError):
@@ -155,6 +155,20 @@ def pair_batches(config: Settings, architecture: str) -> list[Batch]:
     """The rows of a pairs file of one architecture, cut into path-finding jobs."""
     pairs = for_architecture(config, architecture)["pairs"]
     return batches(0, pairs["count"], pairs["per_job"])
+
+
+def searched_pairs(config: Settings, architecture: str) -> int:
+    """How many pairs of each set of one architecture are searched on."""
+    settings = for_architecture(config, architecture)
+    return min(settings["converged"]["pairs"], settings["pairs"]["count"])
+
+
+def search_settings(config: Settings, architecture: str) -> dict[str, Any]:
+    """How paths of one architecture are searched on: `converged`, the rest as in `paths`."""
+    settings = for_architecture(config, architecture)
+    unused = ("keep", "landscapes", "pairs")
+    section = merge(settings["paths"], settings["converged"])
+    return {name: value for name, value in section.items() if name not in unused}
 
 
 def geometry_runs(config: Settings, study: str) -> dict[str, dict[str, Any]]:

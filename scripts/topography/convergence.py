@@ -1,51 +1,49 @@
-"""Does the paper's ordering of barriers survive when paths are searched on until they settle?
+"""Does the ordering of barriers survive when paths are searched on until they settle?
 
-Our own addition: the paper stops at 100 steps. It finds SGD solutions separated by lower barriers
-than those of L-BFGS. Here the same question is asked at the paper's effort and of the lowest path
-found at any effort, for the heights and for the barriers above the ends.
+Our own question: the paper stops at 100 steps, where it finds SGD solutions separated by lower
+barriers than those of L-BFGS. Here that first measurement is set beside the lowest path found at
+any effort, for heights and for barriers above the ends.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from topography import claims, storage
-from topography.agreement import FEWEST_RUNS, run_weights
+from topography import claims, seeding, storage
+from topography.agreement import FEWEST_RUNS, RESAMPLES, RESAMPLING_SEED
 from topography.errors import TopographyError
-from topography.naming import (
-    CHECKPOINTS,
-    architecture_label,
-    by_folder_and_stem,
-    split_set,
-)
+from topography.naming import CHECKPOINTS, architecture_label, by_folder_and_stem
 
-Tables = Mapping[tuple[str, str], pd.DataFrame]
+Searches = Mapping[tuple[str, str], pd.DataFrame]
 
-COLUMNS = ("pair", "i", "j", "terms", "steps", "start_loss", "end_loss", "height", "fine_height")
-KEYS = ["pair", "i", "j", "terms", "steps"]
-MEASURES = ("height", "barrier")
+COLUMNS = ("pair", "i", "j", "terms", "steps", "start_loss", "end_loss", "fine_height", "settled")
+PAIR = ["pair", "i", "j"]
+MEASURES = {"height": "heights", "barrier": "barriers above the ends"}
 SURVIVES, VANISHES, REVERSES = "survives", "vanishes", "reverses"
-# A gap that shrinks to less than this fraction of that at the paper's effort has vanished.
+# A gap between the optimizers has vanished when it is surely below this fraction of the first one.
 NEGLIGIBLE = 0.1
 
 
 class ConvergenceError(TopographyError):
-    """The tables of converged paths cannot be used."""
+    """The tables of searched paths cannot be used."""
 
 
-def read_searches(files: list[Path]) -> dict[tuple[str, str], pd.DataFrame]:
-    """Tables of searches by architecture and set, with the ``barrier`` above the higher end.
+def read_searches(files: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
+    """Tables made by converge_paths.py, by architecture and set, with two columns for the rest.
 
-    files: ``{architecture}/{set}.csv``. ``height`` becomes that on the fine grid.
+    ``height`` is that on the fine grid, ``barrier`` by how much it exceeds the higher end.
+
+    Args:
+        files: ``{architecture}/{set}.csv``.
 
     Raises:
         StorageError: a file is missing or damaged.
-        ConvergenceError: a height is not finite.
+        ConvergenceError: a loss is not finite.
     """
-    tables = {}
+    searches = {}
     for names, file in by_folder_and_stem(files).items():
         table = storage.read_table(file, list(COLUMNS))
         if not np.isfinite(table.to_numpy(float)).all():
@@ -54,15 +52,172 @@ def read_searches(files: list[Path]) -> dict[tuple[str, str], pd.DataFrame]:
                 "and search again."
             )
         ends = table[["start_loss", "end_loss"]].max(axis=1)
-        tables[names] = table[KEYS].assign(
+        searches[names] = table.assign(
             height=table["fine_height"], barrier=table["fine_height"] - ends
         )
-    return tables
+    return searches
 
 
-def complete(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows for all steps of all pairs: a path that has settled keeps its last height."""
-    wide = table.pivot(index=["pair", "i", "j", "terms"], columns="steps", values=list(MEASURES))
-    filled = wide.stack(future_stack=True).unstack("steps")
-    filled = filled.ffill(axis=1)
-    return filled
+def efforts(searches: Searches) -> pd.DataFrame:
+    """Mean height and barrier of each set after each effort: the numbers of the figure.
+
+    Returns:
+        Rows ``architecture``, ``set``, ``terms``, ``steps``, ``pairs``, ``searched_on`` (pairs that
+        had not settled before), and of both measures the mean over the pairs with its 95 %
+        interval. A path that has settled keeps its last height.
+    """
+    rows = []
+    for (architecture, name), table in searches.items():
+        for terms, search in table.groupby("terms"):
+            columns = {measure: _by_steps(search, measure) for measure in MEASURES}
+            pairs = columns["height"].index.to_frame()
+            weights, joined = _pair_weights(pairs, architecture, name), len(_runs(pairs))
+            for steps in columns["height"]:
+                row = {"architecture": architecture, "set": name, "terms": terms, "steps": steps}
+                row["pairs"] = len(pairs)
+                row["searched_on"] = int((search["steps"] == steps).sum())
+                for measure, values in columns.items():
+                    means = claims.weighted_mean(values[steps].to_numpy(), weights)
+                    row |= _with_interval(measure, means, joined)
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def orderings(searches: Searches) -> pd.DataFrame:
+    """By how much L-BFGS exceeds SGD at first and converged, and what becomes of the ordering.
+
+    Returns:
+        A row per architecture, ``weights`` (train or test) and measure. ``first``, ``converged``:
+        mean of L-BFGS less mean of SGD, above 0 where SGD is lower, with 95 % intervals over
+        resampled runs; ``..._probability``: that a path of SGD is lower than one of L-BFGS (the
+        effect size of the Mann-Whitney test). ``terms`` and ``steps``: of the first measurement.
+        ``settled_sgd``, ``settled_lbfgs``: fraction of pairs that settled in the search with most
+        terms. ``runs``: the fewest of both sets.
+    """
+    rows = []
+    for architecture in dict.fromkeys(architecture for architecture, _ in searches):
+        for checkpoint in CHECKPOINTS:
+            names = [f"{optimizer}_{checkpoint}" for optimizer in ("lbfgs", "sgd")]
+            if all((architecture, name) in searches for name in names):
+                tables = [searches[architecture, name] for name in names]
+                rows += [
+                    {
+                        "architecture": architecture,
+                        "weights": checkpoint,
+                        **_ordering(architecture, names, tables, measure),
+                    }
+                    for measure in MEASURES
+                ]
+    return pd.DataFrame(rows)
+
+
+def verdict(first: tuple[float, float, float], converged: tuple[float, float, float]) -> str:
+    """What becomes of an ordering; both gaps between two sets as (value, low, high).
+
+    It vanishes where the interval of the converged gap lies within a tenth of the first gap,
+    survives where it lies on the same side of 0, reverses where it lies on the other. Where the
+    first interval holds 0 there was no ordering, and nothing is concluded; nor where there is no
+    interval (NaN).
+    """
+    value, *ends = first
+    low, high = converged[1:]
+    if np.isnan([*ends, low, high]).any() or min(ends) <= 0 <= max(ends):
+        return claims.INCONCLUSIVE
+    if max(abs(low), abs(high)) < NEGLIGIBLE * abs(value):
+        return VANISHES
+    if low <= 0 <= high:
+        return claims.INCONCLUSIVE
+    return SURVIVES if (low > 0) == (value > 0) else REVERSES
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """What became of the orderings of `orderings`, a sentence per architecture."""
+    return [
+        f"{architecture_label(architecture)}: {'; '.join(map(_clause, rows.itertuples()))}. "
+        f"{_settled(rows)}"
+        for architecture, rows in table.groupby("architecture", sort=False)
+    ]
+
+
+def _clause(row: Any) -> str:
+    """The answer for one kind of weights and one measure."""
+    first = _gap(row.first, row.first_low, row.first_high)
+    converged = _gap(row.converged, row.converged_low, row.converged_high)
+    answer = row.verdict if row.verdict == claims.INCONCLUSIVE else f"the ordering {row.verdict}"
+    return (
+        f"{MEASURES[row.measure]} of {row.weights} weights: {answer} (SGD {first} after "
+        f"{row.steps} steps, {converged} converged)"
+    )
+
+
+def _gap(value: float, low: float, high: float) -> str:
+    """Such as "lower by 0.12 [0.1, 0.15]"; the brackets hold the interval of the same side."""
+    side, sign = ("lower", 1) if value >= 0 else ("higher", -1)
+    ends = sorted((sign * low, sign * high))
+    interval = "" if np.isnan(ends).any() else f" [{ends[0]:.3g}, {ends[1]:.3g}]"
+    return f"{side} by {abs(value):.3g}{interval}"
+
+
+def _settled(rows: pd.DataFrame) -> str:
+    """How many searches of an architecture ended because the path had settled."""
+    sgd, lbfgs = (100 * rows[f"settled_{name}"].mean() for name in ("sgd", "lbfgs"))
+    return f"Settled: {sgd:.0f} % of the paths of SGD, {lbfgs:.0f} % of those of L-BFGS."
+
+
+def _ordering(
+    architecture: str, names: Sequence[str], tables: Sequence[pd.DataFrame], measure: str
+) -> dict[str, object]:
+    """Row of `orderings` for two sets, L-BFGS and SGD."""
+    least = tables[0][["terms", "steps"]].min()
+    row: dict[str, object] = {"measure": measure, **least.astype(int)}
+    pairs = [table.groupby(PAIR)[measure].min() for table in tables]  # the lowest path of each
+    firsts = [
+        table[(table[["terms", "steps"]] == least).all(axis=1)].set_index(PAIR)[measure]
+        for table in tables
+    ]
+    weights = [
+        _pair_weights(values.index.to_frame(), architecture, name)
+        for values, name in zip(pairs, names, strict=True)
+    ]
+    row["runs"] = min(len(_runs(values.index.to_frame())) for values in pairs)
+    row["pairs"] = min(map(len, pairs))
+    gaps = {}
+    for effort, values in (("first", firsts), ("converged", pairs)):
+        lbfgs, sgd = (
+            series.loc[chosen.index].to_numpy()
+            for series, chosen in zip(values, pairs, strict=True)
+        )
+        gap = claims.weighted_mean(lbfgs, weights[0]) - claims.weighted_mean(sgd, weights[1])
+        chance = claims.probability_of_superiority(lbfgs, sgd, *weights)
+        for name, resampled in ((effort, gap), (f"{effort}_probability", chance)):
+            row |= _with_interval(name, resampled, row["runs"])
+        gaps[effort] = (row[effort], row[f"{effort}_low"], row[f"{effort}_high"])
+    for name, table in zip(names, tables, strict=True):
+        last = table[table["terms"] == table["terms"].max()].groupby("pair").last()
+        row[f"settled_{name.split('_')[0]}"] = last["settled"].mean()
+    return {**row, "verdict": verdict(gaps["first"], gaps["converged"])}
+
+
+def _with_interval(name: str, values: np.ndarray, runs: int) -> dict[str, float]:
+    """A value and its interval, of values [1 + R]; NaN for the interval with too few runs."""
+    low, high = claims.interval(values[1:]) if runs >= FEWEST_RUNS else (np.nan, np.nan)
+    return {name: float(values[0]), f"{name}_low": low, f"{name}_high": high}
+
+
+def _by_steps(search: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """A measure of each pair (rows) after each number of steps (columns)."""
+    return search.pivot(index=PAIR, columns="steps", values=measure).ffill(axis=1)
+
+
+def _runs(pairs: pd.DataFrame) -> np.ndarray:
+    """The runs that some pairs join."""
+    return np.unique(pairs[["i", "j"]])
+
+
+def _pair_weights(pairs: pd.DataFrame, architecture: str, name: str) -> np.ndarray:
+    """Weights [1 + R, pairs]: ones, then how often each resample of the joined runs drew a pair."""
+    runs = _runs(pairs)
+    generator = seeding.numpy_generator(RESAMPLING_SEED, f"searches/{architecture}/{name}")
+    counts = claims.run_counts(len(runs), RESAMPLES, generator)
+    i, j = (np.searchsorted(runs, pairs[end]) for end in ("i", "j"))
+    return np.concatenate([np.ones((1, len(pairs))), claims.pair_counts(counts, i, j)])

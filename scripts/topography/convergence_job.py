@@ -21,7 +21,7 @@ from topography.paths import Adam, LandscapeAt, Paths, path_losses_and_gradients
 from topography.progress import Progress
 
 # Of the rows that `search` returns; `pair` counts from 0 in the order of the pairs.
-COLUMNS = ("pair", "terms", "steps", "start_loss", "end_loss", "height", "fine_height")
+COLUMNS = ("pair", "terms", "steps", "start_loss", "end_loss", "height", "fine_height", "settled")
 ADAM_TENSORS = ("values", "mean", "square")
 
 
@@ -180,13 +180,13 @@ class _Unsettled:
         )
         heights = fine.amax(dim=1)
         effort = torch.tensor([self.adam.values.shape[1], self.step]).expand(len(losses), 2)
+        finished = settled(self.lowest, heights, settings.tolerance)
         rows = torch.column_stack(
             # the start is at t = 1, the last point
-            [self.numbers, effort, fine[:, -1], fine[:, 0], losses.amax(dim=1), heights]
+            [self.numbers, effort, fine[:, -1], fine[:, 0], losses.amax(dim=1), heights, finished]
         )
-        going = ~settled(self.lowest, heights, settings.tolerance)
         self.lowest = torch.minimum(self.lowest, heights)
-        self._keep(going.nonzero()[:, 0])
+        self._keep((~finished).nonzero()[:, 0])
         return rows.numpy()
 
     def _keep(self, chosen: Tensor) -> None:

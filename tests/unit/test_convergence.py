@@ -1,0 +1,193 @@
+"""What becomes of an ordering, on made-up searches whose answer is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import judge_convergence
+import plot_convergence
+from topography import agreement_page, claims, command_line, convergence, storage
+
+RUNS = 6
+PAIRS = np.array(np.triu_indices(RUNS, k=1)).T
+STEPS = [100, 200, 400]
+
+
+def search(heights: list[float], end: float = 0.01, runs: int = RUNS, spread: float = 0.02):
+    """Searches with 10 and 20 terms through the same heights, which differ a little by pair."""
+    pairs = PAIRS[(runs > PAIRS).all(axis=1)]
+    generator = np.random.default_rng(0)
+    rows = []
+    for number, (i, j) in enumerate(pairs):
+        factor = 1 + spread * generator.standard_normal()
+        for terms in (10, 20):
+            for steps, height in zip(STEPS, heights, strict=False):
+                settled = int(steps == STEPS[len(heights) - 1] and len(heights) < len(STEPS))
+                top = end + (height - end) * factor
+                rows.append([number, i, j, terms, steps, end, end / 2, top, settled])
+    return pd.DataFrame(rows, columns=list(convergence.COLUMNS))
+
+
+def read(folder: Path, **tables: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """Searches of fcp as the files hold them."""
+    files = []
+    for name, table in tables.items():
+        files.append(folder / "fcp" / f"{name}.csv")
+        storage.write_table(files[-1], table)
+    return convergence.read_searches(files)
+
+
+@pytest.mark.parametrize(
+    ("lbfgs", "sgd", "expected"),
+    [
+        pytest.param([1.0, 0.8, 0.7], [0.5, 0.3, 0.2], convergence.SURVIVES, id="survives"),
+        pytest.param([0.5, 0.3, 0.2], [1.0, 0.8, 0.7], convergence.SURVIVES, id="other side"),
+        pytest.param([1.0, 0.3, 0.1], [0.5, 0.4, 0.3], convergence.REVERSES, id="reverses"),
+        pytest.param([1.0, 0.3, 0.0102], [0.5, 0.3, 0.0101], convergence.VANISHES, id="vanishes"),
+        pytest.param([1.0, 0.8, 0.7], [1.0, 0.3, 0.2], claims.INCONCLUSIVE, id="none at first"),
+    ],
+)
+def test_orderings_with_a_known_answer(tmp_path, lbfgs, sgd, expected):
+    searches = read(tmp_path, lbfgs_train=search(lbfgs), sgd_train=search(sgd))
+    table = convergence.orderings(searches)
+    assert table["measure"].tolist() == ["height", "barrier"]
+    assert set(table["verdict"]) == {expected}
+    assert set(table["weights"]) == {"train"}
+    for row in table.itertuples():
+        assert (row.terms, row.steps, row.runs, row.pairs) == (10, 100, RUNS, len(PAIRS))
+        assert row.first == pytest.approx(lbfgs[0] - sgd[0], abs=0.02)
+        assert row.converged == pytest.approx(lbfgs[-1] - sgd[-1], abs=0.02)
+        assert row.first_low <= row.first <= row.first_high
+        assert row.first_probability == (1 if lbfgs[0] > sgd[0] else row.first_probability)
+
+
+def test_a_common_height_without_barriers_leaves_heights_apart_and_barriers_equal(tmp_path):
+    """Ends of different loss: the ordering of heights survives where no barrier is left."""
+    lbfgs, sgd = search([1.0, 0.4, 0.3], end=0.3), search([0.5, 0.2, 0.1], end=0.1)
+    table = convergence.orderings(read(tmp_path, lbfgs_test=lbfgs, sgd_test=sgd))
+    assert table["verdict"].tolist() == [convergence.SURVIVES, convergence.VANISHES]
+    assert table["converged"].tolist() == pytest.approx([0.2, 0.0])
+
+
+def test_the_lowest_path_counts_whatever_its_effort(tmp_path):
+    lbfgs = search([1.0, 0.8, 0.9], spread=0)
+    lbfgs.loc[(lbfgs["terms"] == 20) & (lbfgs["steps"] == 200), "fine_height"] = 0.6
+    table = convergence.orderings(
+        read(tmp_path, lbfgs_train=lbfgs, sgd_train=search([0.5, 0.3, 0.2], spread=0))
+    )
+    assert table.loc[0, "converged"] == pytest.approx(0.4)
+
+
+def test_few_runs_decide_nothing(tmp_path):
+    few = {"runs": 3}
+    searches = read(
+        tmp_path,
+        lbfgs_train=search([1.0, 0.8, 0.7], **few),
+        sgd_train=search([0.5, 0.3, 0.2], **few),
+    )
+    table = convergence.orderings(searches)
+    assert set(table["verdict"]) == {claims.INCONCLUSIVE}
+    assert table["converged_low"].isna().all()
+    assert convergence.efforts(searches)["height_low"].isna().all()
+
+
+def test_intervals_are_those_of_runs_drawn_one_by_one(tmp_path):
+    """A plain bootstrap: draw runs, and take every pair of two different drawn ones."""
+    table = search([1.0], spread=0.2)
+    table["fine_height"] += 0.3 * (table["i"] == 0)  # a run that raises all its pairs
+    row = convergence.efforts(read(tmp_path, sgd_train=table)).iloc[0]
+    heights = table[table["terms"] == 10].set_index(["i", "j"])["fine_height"].to_dict()
+    generator = np.random.default_rng(3)
+    means = []
+    for drawn in generator.integers(RUNS, size=(2000, RUNS)):
+        pairs = [heights[tuple(sorted(drawn[pair]))] for pair in PAIRS if np.ptp(drawn[pair])]
+        means.append(np.mean(pairs))
+    low, high = np.quantile(means, [0.025, 0.975])
+    width = high - low
+    assert row["height_low"] == pytest.approx(low, abs=0.1 * width)
+    assert row["height_high"] == pytest.approx(high, abs=0.1 * width)
+
+
+def test_a_settled_path_keeps_its_last_height(tmp_path):
+    table = search([1.0, 0.8, 0.6], spread=0)
+    early = (table["pair"] == 0) & (table["steps"] == 400)
+    efforts = convergence.efforts(read(tmp_path, sgd_train=table[~early]))
+    last = efforts[efforts["steps"] == 400]
+    pairs = len(PAIRS)
+    assert last["height"].tolist() == pytest.approx([0.6 + 0.2 / pairs] * 2)
+    assert last["searched_on"].tolist() == [pairs - 1] * 2
+    assert last["barrier"].tolist() == pytest.approx([0.59 + 0.2 / pairs] * 2)
+
+
+@pytest.mark.parametrize(
+    ("first", "converged", "expected"),
+    [
+        ((1, 0.5, 1.5), (0.3, 0.11, 0.5), convergence.SURVIVES),
+        ((1, 0.5, 1.5), (0.05, 0.01, 0.09), convergence.VANISHES),
+        ((1, 0.5, 1.5), (0.1, 0.01, 0.5), convergence.SURVIVES),
+        ((1, 0.5, 1.5), (0.1, -0.01, 0.5), claims.INCONCLUSIVE),
+        ((1, 0.5, 1.5), (-0.3, -0.5, -0.11), convergence.REVERSES),
+        ((-1, -1.5, -0.5), (-0.3, -0.5, -0.11), convergence.SURVIVES),
+        ((-1, -1.5, -0.5), (0.3, 0.11, 0.5), convergence.REVERSES),
+        ((1, -0.1, 1.5), (0.3, 0.11, 0.5), claims.INCONCLUSIVE),
+        ((1, np.nan, np.nan), (0.3, np.nan, np.nan), claims.INCONCLUSIVE),
+    ],
+)
+def test_verdicts(first, converged, expected):
+    assert convergence.verdict(first, converged) == expected
+
+
+def test_one_sentence_per_architecture_says_who_is_lower_by_how_much(tmp_path):
+    searches = read(
+        tmp_path,
+        lbfgs_train=search([1.0, 0.2], spread=0),
+        sgd_train=search([0.5, 0.3, 0.3], spread=0),
+    )
+    (sentence,) = convergence.sentences(convergence.orderings(searches))
+    assert sentence.startswith("FCP: heights of train weights: the ordering reverses")
+    assert "SGD lower by 0.5 [0.5, 0.5] after 100 steps" in sentence
+    assert "higher by 0.1 [0.1, 0.1] converged" in sentence
+    assert sentence.endswith("Settled: 0 % of the paths of SGD, 100 % of those of L-BFGS.")
+
+
+def test_a_loss_that_is_not_finite_is_refused(tmp_path):
+    table = search([1.0, 0.8, 0.7])
+    table.loc[3, "fine_height"] = np.inf
+    with pytest.raises(convergence.ConvergenceError, match=r"sgd_train\.csv has a loss"):
+        read(tmp_path, sgd_train=table)
+
+
+def test_the_commands_make_tables_a_figure_and_a_section_of_the_report(tmp_path, monkeypatch):
+    read(
+        tmp_path,
+        lbfgs_train=search([1.0, 0.8, 0.7]),
+        sgd_train=search([0.5, 0.3]),
+    )
+    searches = [tmp_path / "fcp" / f"{name}_train.csv" for name in ("lbfgs", "sgd")]
+    efforts, orderings = tmp_path / "efforts.csv", tmp_path / "orderings.csv"
+
+    def command(main, *arguments):
+        monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
+        command_line.run(main)
+
+    command(
+        judge_convergence.main,
+        *["--searches", *searches, "--efforts", efforts, "--orderings", orderings],
+    )
+    stem = tmp_path / "fig4_converged"
+    scale = ["--scale", "mine", "--dataset", "mnist"]
+    command(plot_convergence.main, "--efforts", efforts, *scale, "--output-stem", stem)
+    assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert len(pd.read_csv(stem.with_suffix(".csv"))) == 2 * 2 * 2 + 2  # sets, terms, steps
+    verdicts = pd.DataFrame(columns=["settings", "verdict", "claim", "figure"])
+    facts = {"scale": "mine", "dataset": "mnist", "cuts": {}}
+    table = storage.read_table(orderings)
+    page = agreement_page.html(verdicts, {stem.name: stem.with_suffix(".png")}, facts, table)
+    text = agreement_page.markdown(verdicts, facts, table)
+    for report in (page, text):
+        assert agreement_page.CONVERGED_HEADING in report
+        assert "FCP: heights of train weights: the ordering survives" in report
+    assert 'id="fig4_converged"' in page
+    assert agreement_page.CONVERGED_HEADING not in agreement_page.html(verdicts, {}, facts)
