@@ -44,6 +44,29 @@ def test_nothing_of_a_miniature_run_counts_as_agreement(report: Path) -> None:
     assert "not comparable at this scale" in report.with_suffix(".md").read_text()
 
 
+def test_the_report_says_what_becomes_of_every_ordering(report: Path, finished: Workflow) -> None:
+    section = report.with_suffix(".md").read_text().split("## Beyond the paper")[1]
+    for architecture in ("FCP", "LeNet", "Autoencoder", "LSTM"):
+        # Three runs decide nothing.
+        assert f"- {architecture}: heights of train weights: inconclusive" in section
+    orderings = pd.read_csv(finished.folder / "results/smoke/converged/orderings.csv")
+    assert len(orderings) == 4 * 2 * 2  # architectures, kinds of weights, measures
+    assert orderings["converged"].notna().all()
+    numbers = pd.read_csv(finished.folder / "results/smoke/figures/fig4_converged.csv")
+    assert set(numbers["steps"]) <= {5, 10, 20}
+    assert set(numbers["terms"]) == {4, 8}
+    assert (numbers["barrier"] >= 0).all()
+
+
+def test_a_changed_tolerance_searches_again_and_nothing_else(
+    report: Path, finished: Workflow, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text("converged: {tolerance: 0.2}\n")
+    mine = ("--configfile", str(tmp_path / "mine.yaml"))
+    rules = finished.rules("results/smoke/converged/orderings.csv", *SMOKE, *mine)
+    assert rules == {"converge_paths", "judge_convergence"}
+
+
 def test_the_report_is_made_once(report: Path, finished: Workflow) -> None:
     assert finished.jobs(TARGET, *SMOKE) == []
 
@@ -72,7 +95,8 @@ def test_every_figure_is_shown_and_described(window: Browser) -> None:
         "return [...document.images].map(i => [i.id, i.complete && i.naturalWidth > 500, i.alt])"
     )
     numbers = ["2", "3", "4", "5", "6", "S1", "S2", "S3", "S4"]
-    assert sorted(name for name, _, _ in shown) == [f"fig{number}" for number in numbers]
+    figures = [f"fig{number}" for number in numbers]
+    assert sorted(name for name, _, _ in shown) == sorted([*figures, "fig4_converged"])
     assert all(loaded and len(text) > 20 for _, loaded, text in shown)
 
 

@@ -50,7 +50,13 @@ CONFIG = {
     "training": {"first_seed": 0, "seeds": 4, "seeds_per_job": 2},
     "selection": {"keep": 2},
     "pairs": {"count": 6, "per_job": 4, "seed": 0},
-    "paths": {"landscapes": {"train": ["sgd_train", "sgd_test"], "test": ["sgd_test"]}},
+    "paths": {
+        "terms": 10,
+        "steps": 100,
+        "keep": "lowest",
+        "landscapes": {"train": ["sgd_train", "sgd_test"], "test": ["sgd_test"]},
+    },
+    "converged": {"pairs": 3, "terms": [10, 20]},
 }
 
 
@@ -67,6 +73,12 @@ def test_only_the_named_architectures_are_chosen_in_the_order_of_the_configurati
 
     assert chosen(None) == ["fcp", "lstm", "lenet"]
     assert chosen(["lenet", "fcp"]) == ["fcp", "lenet"]
+
+
+def test_paths_are_searched_on_as_in_paths_but_for_what_converged_says() -> None:
+    assert configuration.search_settings(CONFIG, "fcp") == {"terms": [10, 20], "steps": 100}
+    assert configuration.searched_pairs(CONFIG, "fcp") == 3
+    assert configuration.searched_pairs(CONFIG, "lstm") == 1  # there are no more
 
 
 def test_settings_of_an_architecture_leave_out_the_override() -> None:

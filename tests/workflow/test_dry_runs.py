@@ -45,6 +45,13 @@ def test_one_figure_asks_for_what_it_needs_only(fresh: Workflow) -> None:
     assert not {job.rule for job in jobs} & {"project_solutions", "find_paths_2d", "publish_table"}
 
 
+def test_paths_are_searched_on_only_when_asked_for(fresh: Workflow) -> None:
+    assert "converge_paths" not in fresh.rules("all", *SMOKE)
+    jobs = [job.rule for job in fresh.jobs("results/fig4_converged.pdf", *SMOKE)]
+    assert jobs.count("converge_paths") == 16  # an architecture and a set each
+    assert "find_paths" not in jobs
+
+
 def test_targets_are_figures_and_tables(fresh: Workflow) -> None:
     assert "publish_table" not in fresh.rules("figures")
     assert "publish_figure" not in fresh.rules("tables")
