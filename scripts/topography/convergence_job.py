@@ -30,7 +30,7 @@ class ConvergenceSettings:
     """How far paths are searched, and where they are measured.
 
     terms: numbers of Fourier terms, each a search of its own. steps: to the first measurement.
-    doublings: of the steps, at most. tolerance: a path has settled when a doubling lowered it by a
+    doublings: of the steps, at most. tolerance: a path has settled when a doubling lowers it by a
     smaller fraction. Others as in `topography.path_job.PathSettings`.
     """
 
@@ -72,14 +72,17 @@ class ConvergenceSettings:
         return self.learning_rate * min(1.0, math.sqrt(self.steps / (step + 1)))
 
 
-def settled(lowest: Tensor, now: Tensor, tolerance: float) -> Tensor:
+def settled(lowest: Tensor, now: Tensor, ends: Tensor, tolerance: float) -> Tensor:
     """Which paths [S] the last doubling of the steps has lowered by less than a fraction.
 
-    A path without a barrier is as high as its higher end and cannot fall: it has settled too.
+    Those too that no doubling could lower by more, since they hardly rise above their higher end.
 
-    lowest: heights before, the lowest so far, infinite before the first measurement; now: heights.
+    lowest: heights before, the lowest so far, infinite before the first measurement; now: heights;
+    ends: losses of the higher ends.
     """
-    return now > (1.0 - tolerance) * lowest
+    no_longer_falls = now > (1.0 - tolerance) * lowest
+    cannot_fall = ends > (1.0 - tolerance) * now
+    return no_longer_falls | cannot_fall
 
 
 def search(
@@ -180,7 +183,8 @@ class _Unsettled:
         )
         heights = fine.amax(dim=1)
         effort = torch.tensor([self.adam.values.shape[1], self.step]).expand(len(losses), 2)
-        finished = settled(self.lowest, heights, settings.tolerance)
+        ends = torch.maximum(fine[:, 0], fine[:, -1])
+        finished = settled(self.lowest, heights, ends, settings.tolerance)
         rows = torch.column_stack(
             # the start is at t = 1, the last point
             [self.numbers, effort, fine[:, -1], fine[:, 0], losses.amax(dim=1), heights, finished]

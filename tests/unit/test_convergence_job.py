@@ -83,10 +83,17 @@ def test_the_rate_is_constant_up_to_the_first_measurement_and_then_falls():
 
 
 def test_a_path_has_settled_when_a_doubling_lowers_it_by_less_than_the_tolerance():
-    lowest = torch.tensor([torch.inf, 1.0, 1.0, 1.0, 1.0, 0.0])
-    now = torch.tensor([5.0, 0.94, 0.96, 1.0, 1.2, 0.0])
-    found = convergence_job.settled(lowest, now, 0.05)
-    assert found.tolist() == [False, False, True, True, True, False]
+    lowest = torch.tensor([torch.inf, 1.0, 1.0, 1.0, 1.0])
+    now = torch.tensor([5.0, 0.94, 0.96, 1.0, 1.2])
+    found = convergence_job.settled(lowest, now, torch.zeros(5), 0.05)
+    assert found.tolist() == [False, False, True, True, True]
+
+
+def test_a_path_that_hardly_rises_above_its_higher_end_has_settled_at_once():
+    now = torch.tensor([1.0, 1.0, 1.0])
+    ends = torch.tensor([0.94, 0.96, 1.0])
+    found = convergence_job.settled(torch.full((3,), torch.inf), now, ends, 0.05)
+    assert found.tolist() == [False, True, True]
 
 
 def test_only_the_last_measurement_of_a_search_has_settled_or_used_up_the_doublings():
@@ -106,7 +113,8 @@ def test_only_the_last_measurement_of_a_search_has_settled_or_used_up_the_doubli
         pairs_per_batch=2,
     )
     table = pd.DataFrame(rows, columns=list(convergence_job.COLUMNS))
-    assert table.groupby("pair")["steps"].max().tolist() == [20, 80]
+    assert table.groupby("pair")["steps"].max().tolist() == [10, 80]
+    assert table.groupby("pair")["settled"].last().tolist() == [1, 0]
 
 
 def test_batches_change_nothing():

@@ -39,7 +39,7 @@ def draw(numbers: pd.DataFrame) -> Figure:
         entries[f"{count} terms"] = Line2D(
             [], [], color=style.INK, marker=marker, markersize=3.5, linestyle=line
         )
-    entries["first measurement"] = Line2D([], [], color=style.FAINT, linestyle=":")
+    entries["steps of Figure 4"] = Line2D([], [], color=style.FAINT, linestyle=":")
     style.add_legend(figure, entries)
     return figure
 
@@ -68,4 +68,4 @@ def _name_axes(axes: Axes, numbers: pd.DataFrame, architecture: str) -> None:
     axes.minorticks_off()
     axes.axvline(steps[0], color=style.FAINT, linestyle=":", linewidth=0.9, zorder=0)
     axes.set_xlabel("Steps of the search")
-    axes.set_ylabel(style.loss_label("Mean path height $H$", architecture))
+    axes.set_ylabel(style.loss_label("Mean height $H$", architecture))
