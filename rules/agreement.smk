@@ -96,7 +96,7 @@ rule reproduction:
     input:
         figures=expand(
             "results/{figure}.{suffix}",
-            figure=FIGURES,
+            figure=[*FIGURES, CONVERGED],
             suffix=["pdf", "png", "csv", "json"],
         ),
         tables=expand("results/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]),

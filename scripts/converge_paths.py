@@ -28,7 +28,7 @@ def arguments() -> argparse.Namespace:
         type=command_line.settings,
         required=True,
         help="JSON object: terms (a list), steps, doublings, tolerance, points, fine_points, "
-        "penalty, learning_rate, images_per_step (null for all), images_seed",
+        "penalty, learning_rate, images_per_step (null for all), images_seed, precision",
     )
     parser.add_argument("--output", type=Path, required=True, help="CSV to write")
     return parser.parse_args()

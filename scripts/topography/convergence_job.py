@@ -18,6 +18,7 @@ from topography.checkpoint import Checkpoint
 from topography.errors import TopographyError
 from topography.landscape import Landscape
 from topography.paths import Adam, LandscapeAt, Paths, path_losses_and_gradients
+from topography.precision import matrix_products, product_type
 from topography.progress import Progress
 
 # Of the rows that `search` returns; `pair` counts from 0 in the order of the pairs.
@@ -44,6 +45,7 @@ class ConvergenceSettings:
     learning_rate: float
     images_per_step: int | None
     images_seed: int
+    precision: str
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "ConvergenceSettings":
@@ -131,7 +133,8 @@ def search(
             resumed = None
         while len(paths.numbers) and paths.step < settings.most_steps:
             at = landscape if landscape_at is None else landscape_at(paths.step)
-            paths.advance(at, settings)
+            with matrix_products(product_type(settings.precision, weights.device)):
+                paths.advance(at, settings)
             if paths.step in settings.measured_at:
                 rows = np.concatenate([rows, paths.measure(landscape, settings)])
             if progress is not None:

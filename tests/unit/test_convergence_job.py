@@ -37,6 +37,7 @@ def settings(**changes) -> convergence_job.ConvergenceSettings:
         "learning_rate": 0.02,
         "images_per_step": None,
         "images_seed": 0,
+        "precision": "exact",
     }
     return convergence_job.ConvergenceSettings.from_json({**given, **changes})
 

@@ -67,12 +67,13 @@ def test_a_reproduction_is_published_and_verified(finished: Workflow, tmp_path: 
     published = workflow.folder / "docs/reproduction"
     names = {file.relative_to(published).as_posix() for file in published.rglob("*")}
     assert {"README.md", "agreement.html", "figures/fig4.json", "tables/table1.md"} <= names
+    assert "figures/fig4_converged.pdf" in names
     again = configuration.load(published / "configuration.yaml")
     assert configuration.read(workflow.folder, again) == configuration.read(
         workflow.folder, {"scale": "smoke"}
     )
     times = pd.read_csv(published / "times.csv").groupby("stage")["jobs"].sum()
-    assert times.to_dict() == {"find_paths": 24, "train_networks": 8}
+    assert times.to_dict() == {"converge_paths": 16, "find_paths": 24, "train_networks": 8}
 
     def verify() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "scripts/verify.py", "docs/reproduction"]
