@@ -29,6 +29,7 @@ include: "rules/report.smk"
 include: "rules/estimate.smk"
 include: "rules/geometry.smk"
 include: "rules/agreement.smk"
+include: "rules/differences.smk"
 
 
 # A GPU is counted per machine: profiles/default lets one job at a time use it, while a cluster hands

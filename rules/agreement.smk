@@ -103,7 +103,9 @@ rule reproduction:
         agreement=rules.publish_agreement.output,
     log:
         "<logs>/reproduction.log",
-    # Without an environment of its own: the versions to be told are those around Snakemake.
+    # With --sdm conda it tells the versions of this one only; all are pinned in envs/.
+    conda:
+        "../envs/analysis.yaml"
     params:
         settings=json.dumps(config),
         run=RUN_DESCRIPTION,

@@ -87,6 +87,7 @@ pathvars:
 
 
 wildcard_constraints:
+    variant="|".join(config["differences"]["variants"]),
     architecture="|".join(config["architectures"]),
     optimizer="|".join(config["optimizers"]),
     set="|".join(configuration.set_names(config)),
@@ -102,6 +103,9 @@ CHECKPOINTS = f"results/{config['scale']}/checkpoints"
 RUN_DESCRIPTION = f"results/{config['scale']}/provenance.json"
 ARCHITECTURES = list(config["architectures"])
 SETS = configuration.set_names(config)
+# The architecture on which differences of paper and code are measured, and these differences.
+VARIED = config["differences"]["architecture"]
+VARIANTS = list(config["differences"]["variants"])
 # One job at a time on a GPU; a CPU takes as many as there are cores. With `auto` a GPU is not counted.
 GPUS = 1 if config["device"] == "cuda" else 0
 # Printed small in a corner of every figure.
@@ -131,11 +135,18 @@ def code_id(script, *modules):
 # where each has its name.
 
 
+def in_force(wildcards):
+    """The configuration of a job: with the change of its variant, if it has one."""
+    return configuration.with_variant(config, wildcards.get("variant"))
+
+
 def setting(*key):
     """Parameter of a rule: the part of the configuration that applies to its architecture."""
 
     def evaluate(wildcards):
-        value = configuration.for_architecture(config, wildcards.architecture)
+        value = configuration.for_architecture(
+            in_force(wildcards), wildcards.architecture
+        )
         for name in key:
             value = value[name.format(**wildcards)]
         return value
@@ -156,7 +167,9 @@ def setting_json(*key, without=()):
 
 def architecture_json(wildcards):
     """Parameter of a rule: the settings of the architecture itself."""
-    own = configuration.architecture_settings(config, wildcards.architecture)
+    own = configuration.architecture_settings(
+        in_force(wildcards), wildcards.architecture
+    )
     return json.dumps(own, sort_keys=True)
 
 
@@ -386,3 +399,73 @@ def geometry_probes(panels):
     """Table of the probes, where some panels show them."""
     shown = any(panel.kind in ("gradients", "probes") for panel in panels)
     return ["<results>/geometry/records/controls.probes.csv"] if shown else []
+
+
+def networks_of(variant):
+    """Folder of the networks of a variant: its own, unless it changes paths only."""
+    own = configuration.trains_anew(config, variant)
+    return f"<results>/variants/{variant}" if own else "<results>"
+
+
+def of_variant(pattern):
+    """Input of a rule: a file about the networks that its variant joins."""
+
+    def evaluate(wildcards):
+        return expand(f"{networks_of(wildcards.variant)}/{pattern}", **wildcards)
+
+    return evaluate
+
+
+def variant_trainings(suffix):
+    """Input of a rule: one file of every training job of its variant."""
+
+    def evaluate(wildcards):
+        return expand(
+            "<results>/variants/{variant}/training/{architecture}/{optimizer}/seeds_{seeds}.{suffix}",
+            seeds=configuration.seed_batches(
+                in_force(wildcards), wildcards.architecture
+            ),
+            suffix=suffix,
+            **wildcards,
+        )
+
+    return evaluate
+
+
+def variant_paths(wildcards):
+    """Input of a rule: the files of every path-finding job of its variant, landscape and set."""
+    return expand(
+        "<results>/variants/{variant}/paths/{landscape}/{architecture}/{set}/pairs_{pairs}.safetensors",
+        pairs=configuration.pair_batches(in_force(wildcards), wildcards.architecture),
+        **wildcards,
+    )
+
+
+def of_all(pattern):
+    """Input of a rule: files about all networks, those of the default and those of variants."""
+
+    def evaluate(wildcards):
+        folders = ["<results>", *map(networks_of, VARIANTS)]
+        return expand(
+            f"{{folder}}/{pattern}",
+            folder=dict.fromkeys(folders),
+            architecture=VARIED,
+            optimizer=config["optimizers"],
+            set=SETS,
+        )
+
+    return evaluate
+
+
+def all_heights(wildcards):
+    """Input of a rule: barrier tables of the default and of every variant."""
+    if VARIED not in ARCHITECTURES:
+        raise WorkflowError(
+            f"differences.architecture is {VARIED}, which `only` leaves out. Add it there."
+        )
+    return expand(
+        "{folder}/barriers/train/{architecture}/{set}.csv",
+        folder=["<results>", *(f"<results>/variants/{name}" for name in VARIANTS)],
+        architecture=VARIED,
+        set=configuration.joined_sets(config, VARIED, "train"),
+    )

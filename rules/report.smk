@@ -96,7 +96,7 @@ rule publish_table:
     log:
         "<logs>/publish_table/{table}.log",
     wildcard_constraints:
-        table="|".join(TABLES),
+        table="|".join([*TABLES, "differences"]),
     conda:
         "../envs/analysis.yaml"
     shell:

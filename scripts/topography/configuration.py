@@ -99,6 +99,16 @@ def chosen_architectures(config: Settings) -> dict[str, Any]:
     return {name: own for name, own in config["architectures"].items() if name in chosen}
 
 
+def with_variant(config: Settings, variant: str | None) -> Settings:
+    """The configuration changed as one of the `differences` says; None changes nothing."""
+    return merge(config, config["differences"]["variants"][variant]) if variant else config
+
+
+def trains_anew(config: Settings, variant: str) -> bool:
+    """Whether a variant needs networks of its own: anything but paths is changed."""
+    return set(config["differences"]["variants"][variant]) != {"paths"}
+
+
 def for_architecture(config: Settings, architecture: str) -> dict[str, Any]:
     """The overridable sections as they apply to one architecture."""
     general = {section: config[section] for section in OVERRIDABLE}
@@ -246,6 +256,8 @@ def check(
         ]
     if not problems:
         problems = list(_impossible_values(config))
+    if not problems:
+        problems = list(_impossible_variants(config, schema))
     if problems:
         raise ConfigurationError(
             "\n".join(
@@ -358,10 +370,12 @@ def _unknown_modules(config: Settings, library: Path) -> Iterator[Problem]:
 
 
 def _unknown_choices(config: Settings) -> Iterator[Problem]:
-    for name in config["only"] or ():
+    chosen = [(("only",), name) for name in config["only"] or ()]
+    chosen.append((("differences", "architecture"), config["differences"]["architecture"]))
+    for key, name in chosen:
         if name not in config["architectures"]:
             yield Problem(
-                ("only",),
+                key,
                 f"names {name!r}, which is not among the architectures",
                 _suggest(name, list(config["architectures"])),
             )
@@ -426,6 +440,16 @@ def _impossible_values(config: Settings) -> Iterator[Problem]:
             if problem not in seen:  # a general value is wrong for every architecture alike
                 seen.add(problem)
                 yield problem
+
+
+def _impossible_variants(config: Settings, schema: Settings) -> Iterator[Problem]:
+    """What is wrong with the configuration as a variant changes it."""
+    for name in config["differences"]["variants"]:
+        changed = with_variant(config, name)
+        found = list(dict.fromkeys(_schema_problems(changed, schema)))
+        for problem in found or _impossible_values(changed):
+            key = ("differences", "variants", name, *problem.key)
+            yield Problem(key, problem.what, problem.fix)
 
 
 def _numbers(value: object, key: Key = ()) -> Iterator[tuple[Key, float]]:

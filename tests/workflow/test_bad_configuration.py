@@ -146,6 +146,17 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
         ({"only": ["lstn"]}, "only", "Did you mean lstm?"),
         ({"only": []}, "only", "one or more"),
         ({"only": "lstm"}, "only", "a list"),
+        ({"differences": {"architecture": "fpc"}}, "differences.architecture", "fcp"),
+        (
+            {"differences": {"variants": {"long": {"paths": {"stesp": 3}}}}},
+            "differences.variants.long.paths.stesp",
+            "Did you mean steps?",
+        ),
+        (
+            {"differences": {"variants": {"tiny": {"images": {"train": 32}}}}},
+            "differences.variants.tiny.optimizers.sgd.batch_size",
+            "images.train",
+        ),
         (
             {"architectures": {"fcp": {"activation": "tanh"}}},
             "architectures.fcp.activation",

@@ -81,6 +81,19 @@ def test_paths_are_searched_on_as_in_paths_but_for_what_converged_says() -> None
     assert configuration.searched_pairs(CONFIG, "lstm") == 1  # there are no more
 
 
+def test_a_variant_is_a_change_of_the_configuration_and_trains_unless_it_changes_paths_only() -> (
+    None
+):
+    variants = {"short": {"paths": {"points": 9}}, "relu": {"architectures": {"fcp": {}}}}
+    config = {**CONFIG, "differences": {"architecture": "fcp", "variants": variants}}
+    assert configuration.with_variant(config, None) is config
+    changed = configuration.with_variant(config, "short")
+    assert changed["paths"] == {**CONFIG["paths"], "points": 9}
+    assert changed["pairs"] == CONFIG["pairs"]
+    assert configuration.trains_anew(config, "relu")
+    assert not configuration.trains_anew(config, "short")
+
+
 def test_settings_of_an_architecture_leave_out_the_override() -> None:
     assert configuration.architecture_settings(CONFIG, "fcp") == {"activation": "relu"}
     assert configuration.architecture_settings(CONFIG, "lstm") == {}

@@ -88,6 +88,22 @@ def test_a_part_of_the_paper_can_be_made_alone(fresh: Workflow) -> None:
     assert published == set(FIGURES) - {"fig2"}
 
 
+def test_differences_reuse_the_networks_of_the_default_where_they_can(fresh: Workflow) -> None:
+    listing = fresh.run("-n", "results/differences.md", *SMOKE).stdout
+    commands = [line for line in listing.splitlines() if line.startswith("Shell command: ")]
+    trainings = [line for line in commands if "train.py" in line]
+    searches = [line for line in commands if "find_paths.py" in line]
+    # The default, and three variants of five; two optimizers; four sets on the train landscape.
+    assert (len(trainings), len(searches)) == (8, 24)
+    assert ["'activation': 'relu'" in line.replace('"', "'") for line in trainings].count(True) == 2
+    assert ["--train-images 250 " in line for line in trainings].count(True) == 2
+    assert ["'monotone': true" in line.replace('"', "'") for line in trainings].count(True) == 1
+    last = [line for line in searches if "'keep': 'last'" in line.replace('"', "'")]
+    assert len(last) == 4
+    assert all("--set results/smoke/sets/fcp/" in line for line in last)
+    assert not any("lenet" in line for line in commands)
+
+
 def test_a_scale_file_given_as_configfile_is_that_scale(fresh: Workflow) -> None:
     panel = fresh.run("-n", "tables", "--configfile", "config/smoke.yaml").stderr
     assert "scale     smoke" in panel

@@ -1,0 +1,89 @@
+"""What variants change, on made-up results whose ratios are known."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import table_differences
+from topography import command_line, differences, storage
+from topography.differences import DEFAULT, Measured
+
+SEEDS = np.arange(6)
+FIRST, SECOND = np.triu_indices(6, k=1)
+LOSSES = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+
+
+def measured(factor: float = 1.0, seeds: np.ndarray = SEEDS) -> Measured:
+    """One set whose losses, spreads and heights are those of the default times a factor."""
+    moments = np.stack([np.zeros(6), np.square(factor * LOSSES)], axis=1)
+    return Measured(
+        {"sgd_test": (seeds, factor * LOSSES)},
+        {"sgd_test": (seeds, moments)},
+        {"sgd_test": (seeds[FIRST], seeds[SECOND], factor * (LOSSES[FIRST] + LOSSES[SECOND]))},
+    )
+
+
+def test_a_change_by_one_factor_has_no_uncertainty_however_much_seeds_spread() -> None:
+    table = differences.compare({DEFAULT: measured(), "twice": measured(2.0)})
+    assert table["quantity"].tolist() == ["loss", "spread", "height"]
+    assert table[["ratio", "low", "high"]].to_numpy() == pytest.approx(np.full((3, 3), 2.0))
+    assert table["default"].tolist() == pytest.approx(
+        [LOSSES.mean(), np.sqrt(np.square(LOSSES).mean()), 2 * LOSSES.mean()]
+    )
+
+
+def test_runs_are_paired_by_seed_not_by_rank() -> None:
+    other = differences.compare({DEFAULT: measured(), "twice": measured(2.0, SEEDS[::-1])})
+    assert other["ratio"].tolist() == pytest.approx([2.0] * 3)
+    assert (other["high"] - other["low"] > 1).all()
+
+
+def test_too_few_runs_give_no_interval() -> None:
+    def few(factor: float) -> Measured:
+        return Measured({"sgd_test": (SEEDS[:3], factor * LOSSES[:3])}, {}, {})
+
+    table = differences.compare({DEFAULT: few(1.0), "half": few(0.5)})
+    assert table["ratio"].tolist() == [0.5]
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert "| 0.5 |" in differences.markdown(table, "mine", "mnist")
+
+
+def test_files_are_told_apart_by_their_folders_and_shared_networks_give_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {"--selections": [], "--sets": [], "--barriers": []}
+    for folder, factor in (("", 1.0), ("variants/relu/", 3.0), ("variants/last/", 0.5)):
+        losses = factor * LOSSES
+        tables = {
+            "--selections": ("selection/fcp/sgd.csv", {"train_loss": losses, "test_loss": losses}),
+            "--barriers": ("barriers/train/fcp/sgd_test.csv", {"height": losses}),
+        }
+        tables["--selections"][1].update(seed=SEEDS, kept=SEEDS < 5)
+        tables["--barriers"][1].update(seed_i=SEEDS % 5, seed_j=(SEEDS + 1) % 5)
+        for name, (path, columns) in tables.items():
+            if name == "--selections" and folder == "variants/last/":
+                continue
+            file = tmp_path / folder / path
+            storage.write_table(file, pd.DataFrame(columns))
+            arguments[name].append(file)
+        for name in ("sgd_train", "sgd_test") if folder != "variants/last/" else ():
+            file = tmp_path / folder / f"sets/fcp/{name}.safetensors"
+            weights = np.outer(losses[:5], [-1, 1]).astype(np.float32)
+            storage.write_tensors(file, {"weights": weights, "seeds": SEEDS[:5]})
+            arguments["--sets"].append(file)
+    outputs = {"--csv": tmp_path / "out.csv", "--markdown": tmp_path / "out.md"}
+    stamp = ["--scale", "mine", "--dataset", "mnist"]
+    given = [part for name, files in arguments.items() for part in (name, *files)]
+    written = [part for item in outputs.items() for part in item]
+    monkeypatch.setattr("sys.argv", ["command", *map(str, [*given, *written, *stamp])])
+    command_line.run(table_differences.main)
+    table = storage.read_table(outputs["--csv"])
+    table = table.set_index(["variant", "quantity", "set"]).sort_index()
+    assert table.loc["relu", "ratio"].tolist() == pytest.approx([3.0] * 5)
+    assert table.loc["last"].index.tolist() == [("height", "sgd_test")]
+    assert table.loc[("last", "height", "sgd_test"), "ratio"] == pytest.approx(0.5)
+    text = outputs["--markdown"].read_text()
+    assert "| height, SGD test | 10.5 | **3** [3, 3] | **0.5** [0.5, 0.5] |" in text
+    assert "| train loss, SGD | 6.2 | **3** [3, 3] | same |" in text
