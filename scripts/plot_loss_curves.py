@@ -1,4 +1,4 @@
-"""Figures 2 and S1: train and test loss curves of the best run of each optimizer."""
+"""Figures 2 and S1: mean train and test loss curves of each optimizer, with confidence bands."""
 
 import argparse
 from pathlib import Path
@@ -24,7 +24,7 @@ def parse_arguments() -> argparse.Namespace:
         type=Path,
         nargs="+",
         required=True,
-        help="selection files {architecture}/{optimizer}.csv; the run of rank 1 is drawn",
+        help="selection files {architecture}/{optimizer}.csv; the kept runs are averaged",
     )
     style.add_output_arguments(parser)
     return parser.parse_args()

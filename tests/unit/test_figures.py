@@ -193,12 +193,12 @@ def test_projections_are_those_asked_for():
         kernel_pca.shown_numbers({"fcp": table}, "x-y", "sigmoid")
 
 
-def curves_input(best: int) -> tuple[dict, dict]:
-    """Curves of seeds 0..2 of both optimizers, and selections in which ``best`` has rank 1."""
+def curves_input(kept: list[int]) -> tuple[dict, dict]:
+    """Curves of seeds 0..3 of both optimizers, and selections that keep some of them."""
     histories, selections = {}, {}
     for optimizer, epochs in (("sgd", 12), ("lbfgs", 100)):
         tables = [
-            loss_history(optimizer, epochs, seed, np.random.default_rng(seed)) for seed in range(3)
+            loss_history(optimizer, epochs, seed, np.random.default_rng(seed)) for seed in range(4)
         ]
         minima = [
             {name: table.loc[table[f"{name}_loss"].idxmin(), "epoch"] for name in ("train", "test")}
@@ -207,8 +207,8 @@ def curves_input(best: int) -> tuple[dict, dict]:
         histories["lstm", optimizer] = pd.concat(tables)
         selections["lstm", optimizer] = pd.DataFrame(
             {
-                "seed": [0, 1, 2],
-                "rank": [1 if seed == best else np.nan for seed in range(3)],
+                "seed": range(4),
+                "kept": [seed in kept for seed in range(4)],
                 "train_epoch": [minimum["train"] for minimum in minima],
                 "test_epoch": [minimum["test"] for minimum in minima],
             }
@@ -216,15 +216,20 @@ def curves_input(best: int) -> tuple[dict, dict]:
     return histories, selections
 
 
-@pytest.mark.parametrize("best", [0, 2])
-def test_curves_are_those_of_the_best_run_with_lines_at_its_minima(best):
-    numbers = loss_curves.shown_numbers(*curves_input(best))
-    assert set(numbers["seed"]) == {best}
-    for (_, optimizer), curve in numbers.groupby(["architecture", "optimizer"]):
-        assert curve["epoch"].tolist() == list(range({"sgd": 13, "lbfgs": 101}[optimizer]))
+def test_curves_are_means_over_the_kept_runs_with_lines_at_their_median_minima():
+    histories, selections = curves_input(kept=[0, 1, 3])
+    numbers = loss_curves.shown_numbers(histories, selections)
+    assert set(numbers["runs"]) == {3}
+    for names, curve in numbers.groupby(["architecture", "optimizer"]):
+        history = histories[names].query("seed != 2").groupby("epoch")
+        assert curve["epoch"].tolist() == list(range({"sgd": 13, "lbfgs": 101}[names[1]]))
         for checkpoint in ("train", "test"):
-            (marked,) = curve.loc[curve[f"{checkpoint}_minimum"], f"{checkpoint}_loss"]
-            assert marked == curve[f"{checkpoint}_loss"].min()
+            loss = curve[f"{checkpoint}_loss"].to_numpy()
+            np.testing.assert_allclose(loss, history[f"{checkpoint}_loss"].mean())
+            assert (curve[f"{checkpoint}_low"] <= loss).all()
+            assert (loss <= curve[f"{checkpoint}_high"]).all()
+            kept = sorted(selections[names].query("seed != 2")[f"{checkpoint}_epoch"])
+            assert curve.loc[curve[f"{checkpoint}_minimum"], "epoch"].tolist() == [kept[1]]
     train_axes, test_axes = loss_curves.draw(numbers).axes
     in_order = pd.concat([numbers[numbers["optimizer"] == name] for name in ("lbfgs", "sgd")])
     for axes, checkpoint in ((train_axes, "train"), (test_axes, "test")):
@@ -233,12 +238,41 @@ def test_curves_are_those_of_the_best_run_with_lines_at_its_minima(best):
         np.testing.assert_array_equal(np.concatenate(curves), in_order[f"{checkpoint}_loss"])
         dashed = {line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == "--"}
         assert dashed == set(numbers.loc[numbers[f"{checkpoint}_minimum"], "epoch"])
+        for band, optimizer in zip(axes.collections, ("lbfgs", "sgd"), strict=True):
+            heights = band.get_paths()[0].vertices[:, 1]
+            curve = numbers[numbers["optimizer"] == optimizer]
+            assert heights.min() == curve[f"{checkpoint}_low"].min()
+            assert heights.max() == curve[f"{checkpoint}_high"].max()
+
+
+def test_the_band_holds_the_true_mean_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    losses = random.lognormal(sigma=0.3, size=(4000, 8))
+    mean, low, high = loss_curves.mean_with_band(losses)
+    np.testing.assert_allclose(mean, losses.mean(axis=1))
+    true = np.exp(0.3**2 / 2)
+    assert np.mean((low < true) & (true < high)) == pytest.approx(0.95, abs=0.015)
+
+
+def test_a_band_stays_above_zero_and_has_no_width_where_runs_agree():
+    _, low, high = loss_curves.mean_with_band(np.array([[1e-8, 1e-3, 1e-6], [2.0, 2.0, 2.0]]))
+    assert 0 < low[0] < high[0]
+    assert low[1] == high[1] == 2.0
+
+
+def test_a_run_that_stopped_early_stays_where_it_stopped():
+    histories, selections = curves_input(kept=[0, 1])
+    whole = histories["lstm", "sgd"]
+    histories["lstm", "sgd"] = whole[(whole["seed"] != 1) | (whole["epoch"] <= 5)]
+    numbers = loss_curves.shown_numbers(histories, selections).query("optimizer == 'sgd'")
+    last = whole.set_index(["seed", "epoch"])["train_loss"]
+    assert numbers["train_loss"].iloc[-1] == pytest.approx((last[0, 12] + last[1, 5]) / 2)
 
 
 def test_curves_that_do_not_fit_are_refused():
-    histories, selections = curves_input(best=1)
+    histories, selections = curves_input(kept=[0, 1])
     histories["lstm", "sgd"] = histories["lstm", "sgd"].query("seed != 1")
-    with pytest.raises(loss_curves.FigureInputError, match="seed 1, has no loss curve"):
+    with pytest.raises(loss_curves.FigureInputError, match=r"seeds \[1\] have no loss curve"):
         loss_curves.shown_numbers(histories, selections)
     del selections["lstm", "sgd"]
     with pytest.raises(loss_curves.FigureInputError, match=r"lstm/sgd\.csv to --selections"):
@@ -335,8 +369,8 @@ def test_commands_write_whole_figures(tmp_path, monkeypatch):
     assert len(assert_complete(tmp_path / "fig1")) == 20
 
 
-def test_loss_curve_command_finds_the_best_run_among_jobs(tmp_path, monkeypatch):
-    histories, selections, best = [], [], {}
+def test_loss_curve_command_finds_the_kept_runs_among_jobs(tmp_path, monkeypatch):
+    histories, selections, lowest = [], [], {}
     for optimizer in ("lbfgs", "sgd"):
         jobs = [
             write_training(tmp_path / "training", "lstm", optimizer, seeds, epochs=9)
@@ -346,15 +380,17 @@ def test_loss_curve_command_finds_the_best_run_among_jobs(tmp_path, monkeypatch)
             [job["weights"] for job in jobs], [job["runs"] for job in jobs]
         )
         selections.append(tmp_path / "selection" / "lstm" / f"{optimizer}.csv")
-        storage.write_table(selections[-1], selection.rank_runs(trained, keep=2))
+        storage.write_table(selections[-1], selection.rank_runs(trained, keep=3))
         histories += [job["history"] for job in jobs]
-        best[optimizer] = trained.runs.loc[trained.runs["train_loss"].idxmin(), "seed"]
+        kept = trained.runs.nsmallest(3, "train_loss")["seed"]
+        curves = pd.concat([storage.read_table(job["history"]) for job in jobs])
+        chosen = curves[curves["seed"].isin(kept)].groupby("epoch")
+        lowest[optimizer] = chosen["test_loss"].mean().min()
     inputs = ["--histories", *histories, "--selections", *selections]
     run(monkeypatch, plot_loss_curves, *inputs, *STAMP, "--output-stem", tmp_path / "fig2")
-    shown = assert_complete(tmp_path / "fig2").groupby("optimizer")["seed"].unique()
-    assert {name: seeds.tolist() for name, seeds in shown.items()} == {
-        name: [seed] for name, seed in best.items()
-    }
+    shown = assert_complete(tmp_path / "fig2").groupby("optimizer")
+    assert shown["test_loss"].min().to_dict() == pytest.approx(lowest)
+    assert set(shown["runs"].max()) == {3}
 
 
 def test_no_command_of_these_stages_imports_torch():

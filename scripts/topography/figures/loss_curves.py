@@ -1,13 +1,15 @@
-"""Figures 2 and S1: loss over the epochs of the best run of each optimizer."""
+"""Figures 2 and S1: mean loss of the kept runs of each optimizer over the epochs, with bands."""
 
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from topography import storage
@@ -20,6 +22,8 @@ from topography.naming import (
     optimizer_label,
 )
 
+LEVEL = 0.95
+BAND = {"alpha": 0.25, "linewidth": 0}
 MINIMUM_LINE = {"linestyle": "--", "linewidth": 0.9}
 ROW_HEIGHT = 2.3  # inches
 LOGARITHMIC_FROM = 5  # ratio of the longest to the shortest run
@@ -50,14 +54,16 @@ def shown_numbers(
     histories: Mapping[tuple[str, str], pd.DataFrame],
     selections: Mapping[tuple[str, str], pd.DataFrame],
 ) -> pd.DataFrame:
-    """Curves of the run of rank 1 of each architecture and optimizer, their minima marked.
+    """Mean curves of the kept runs of each architecture and optimizer, with confidence bands.
 
     Returns:
-        Rows ``architecture``, ``optimizer``, ``seed``, ``epoch``, ``train_loss``, ``test_loss``,
-        and whether the ``train_minimum`` or ``test_minimum`` weights are of this epoch.
+        Rows ``architecture``, ``optimizer``, ``runs``, ``epoch``; ``train_loss``, ``train_low``,
+        ``train_high`` and the same of test: the mean over the runs and its 95 % interval; and
+        whether ``train_minimum`` or ``test_minimum`` is at this epoch: the (lower) median of the
+        epochs where the runs have theirs.
 
     Raises:
-        FigureInputError: a selection is missing, or the selected run has no curve.
+        FigureInputError: a selection is missing, or a kept run has no curve.
     """
     tables = []
     for names, history in histories.items():
@@ -67,24 +73,45 @@ def shown_numbers(
                 "--selections."
             )
         selection = selections[names]
-        best = selection[selection["rank"] == 1].iloc[0]
-        seed = int(best["seed"])
-        curve = history[history["seed"] == seed].sort_values("epoch")
-        if len(curve) == 0:
+        kept = selection[selection["kept"]]
+        missing = sorted(set(kept["seed"]) - set(history["seed"]))
+        if missing:
             raise FigureInputError(
-                f"The best run of {'/'.join(names)}, seed {seed}, has no loss curve in the "
-                "given histories. Give the histories of all its training jobs."
+                f"The kept runs of {'/'.join(names)} with seeds {missing} have no loss curve in "
+                "the given histories. Give the histories of all its training jobs."
             )
-        minima = {
-            f"{checkpoint}_minimum": curve["epoch"] == best[f"{checkpoint}_epoch"]
-            for checkpoint in CHECKPOINTS
-        }
-        columns = ["seed", "epoch", *(f"{checkpoint}_loss" for checkpoint in CHECKPOINTS)]
-        table = curve[columns].assign(**minima)
+        curves = history[history["seed"].isin(kept["seed"])]
+        columns = {"runs": len(kept)}
+        for checkpoint in CHECKPOINTS:
+            # A run that stopped early stays where it stopped.
+            losses = curves.pivot(index="epoch", columns="seed", values=f"{checkpoint}_loss")
+            mean, low, high = mean_with_band(losses.sort_index().ffill().to_numpy())
+            columns |= {"epoch": np.sort(curves["epoch"].unique()), f"{checkpoint}_loss": mean}
+            columns |= {f"{checkpoint}_low": low, f"{checkpoint}_high": high}
+        for checkpoint in CHECKPOINTS:
+            median = kept[f"{checkpoint}_epoch"].quantile(interpolation="lower")
+            columns[f"{checkpoint}_minimum"] = columns["epoch"] == median
+        table = pd.DataFrame(columns)
         table.insert(0, "architecture", names[0])
         table.insert(1, "optimizer", names[1])
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def mean_with_band(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean [T] over the runs of positive losses [T, n], and the limits of its 95 % interval.
+
+    Student's t interval of the logarithm of the mean, whose standard error is that of the mean over
+    the mean: losses spread over decades, and a limit below 0 would mean nothing. NaN for one run.
+    """
+    from scipy.stats import t  # here: seconds to import
+
+    runs = losses.shape[1]
+    mean = losses.mean(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative_error = losses.std(axis=1, ddof=1) / np.sqrt(runs) / mean
+    factor = np.exp(t.ppf((1 + LEVEL) / 2, runs - 1) * relative_error)
+    return mean, mean / factor, mean * factor
 
 
 def draw(numbers: pd.DataFrame) -> Figure:
@@ -109,16 +136,17 @@ def draw(numbers: pd.DataFrame) -> Figure:
             axes.set_xlabel("Epoch")
             axes.set_ylabel(style.loss_label(f"{checkpoint.capitalize()} loss", architecture))
     entries = {optimizer_label(name): Line2D([], [], color=colours[name]) for name in optimizers}
-    entries["minimum, where the weights are taken"] = Line2D(
-        [], [], color=style.INK, **MINIMUM_LINE
-    )
+    entries["95 % interval of the mean"] = Patch(color=style.INK, **BAND)
+    entries["median epoch of the minima"] = Line2D([], [], color=style.INK, **MINIMUM_LINE)
     style.add_legend(figure, entries)
     return figure
 
 
 def _draw_curve(axes: Axes, curve: pd.DataFrame, checkpoint: str, colour: str) -> None:
-    """One loss curve with a dashed line at the epoch of its weights."""
-    axes.plot(curve["epoch"], curve[f"{checkpoint}_loss"], color=colour)
+    """One mean loss curve in its band, with a dashed line at the epoch of the weights."""
+    low, mean, high = (curve[f"{checkpoint}_{name}"] for name in ("low", "loss", "high"))
+    axes.fill_between(curve["epoch"], low, high, color=colour, **BAND)
+    axes.plot(curve["epoch"], mean, color=colour)
     for epoch in curve.loc[curve[f"{checkpoint}_minimum"], "epoch"]:
         axes.axvline(epoch, color=colour, **MINIMUM_LINE)
 
