@@ -64,9 +64,10 @@ CUT_WARNING = (
 CONVERGED_HEADING = "Beyond the paper: converged paths"
 CONVERGED_EXPLANATION = (
     "The paper stops its search for paths early, so that its heights partly measure the search. "
-    "Here it goes on, for some pairs of each set, until a doubling of the steps hardly lowers a "
-    "path or the steps allowed are spent. The first measurement, after the steps of Figure 4, is "
-    "set beside the lowest path found for each pair, both on the fine grid. The ordering of the "
+    "Here it goes on, for some pairs of each set, until a doubling of the steps hardly lowers the "
+    "barrier above the ends, or the steps allowed are spent. The first measurement, after the "
+    "steps of Figure 4, is set beside the lowest path found for each pair, both on the fine grid. "
+    "What has not settled may still fall: its height is an upper bound. The ordering of the "
     "optimizers survives if the whole 95 % interval of their difference stays on its side of zero, "
     "reverses if it lies on the other side, and vanishes if it lies within "
     f"{100 * convergence.NEGLIGIBLE:g} % of the first difference; else, or where there was no "

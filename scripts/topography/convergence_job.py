@@ -31,8 +31,8 @@ class ConvergenceSettings:
     """How far paths are searched, and where they are measured.
 
     terms: numbers of Fourier terms, each a search of its own. steps: to the first measurement.
-    doublings: of the steps, at most. tolerance: a path has settled when a doubling lowers it by a
-    smaller fraction. Others as in `topography.path_job.PathSettings`.
+    doublings: of the steps, at most. tolerance: a path has settled when a doubling lowers its
+    barrier by a smaller fraction. Others as in `topography.path_job.PathSettings`.
     """
 
     terms: list[int]
@@ -74,17 +74,15 @@ class ConvergenceSettings:
         return self.learning_rate * min(1.0, math.sqrt(self.steps / (step + 1)))
 
 
-def settled(lowest: Tensor, now: Tensor, ends: Tensor, tolerance: float) -> Tensor:
-    """Which paths [S] the last doubling of the steps has lowered by less than a fraction.
+def settled(lowest: Tensor, now: Tensor, tolerance: float) -> Tensor:
+    """Which paths [S] have no barrier, or one that a doubling lowered by less than a fraction.
 
-    Those too that no doubling could lower by more, since they hardly rise above their higher end.
+    Barriers are heights above the higher end: a height that is nearly that of the end would hide
+    how fast what is left still falls.
 
-    lowest: heights before, the lowest so far, infinite before the first measurement; now: heights;
-    ends: losses of the higher ends.
+    lowest: of the barriers measured before, infinite if there are none; now: barriers.
     """
-    no_longer_falls = now > (1.0 - tolerance) * lowest
-    cannot_fall = ends > (1.0 - tolerance) * now
-    return no_longer_falls | cannot_fall
+    return (now <= 0.0) | (now > (1.0 - tolerance) * lowest)
 
 
 def search(
@@ -186,13 +184,13 @@ class _Unsettled:
         )
         heights = fine.amax(dim=1)
         effort = torch.tensor([self.adam.values.shape[1], self.step]).expand(len(losses), 2)
-        ends = torch.maximum(fine[:, 0], fine[:, -1])
-        finished = settled(self.lowest, heights, ends, settings.tolerance)
+        barriers = heights - torch.maximum(fine[:, 0], fine[:, -1])
+        finished = settled(self.lowest, barriers, settings.tolerance)
         rows = torch.column_stack(
             # the start is at t = 1, the last point
             [self.numbers, effort, fine[:, -1], fine[:, 0], losses.amax(dim=1), heights, finished]
         )
-        self.lowest = torch.minimum(self.lowest, heights)
+        self.lowest = torch.minimum(self.lowest, barriers)
         self._keep((~finished).nonzero()[:, 0])
         return rows.numpy()
 

@@ -83,18 +83,25 @@ def test_the_rate_is_constant_up_to_the_first_measurement_and_then_falls():
     assert chosen.measured_at == [10, 20, 40, 80, 160, 320, 640]
 
 
-def test_a_path_has_settled_when_a_doubling_lowers_it_by_less_than_the_tolerance():
+def test_a_path_has_settled_when_a_doubling_lowers_its_barrier_by_less_than_the_tolerance():
     lowest = torch.tensor([torch.inf, 1.0, 1.0, 1.0, 1.0])
     now = torch.tensor([5.0, 0.94, 0.96, 1.0, 1.2])
-    found = convergence_job.settled(lowest, now, torch.zeros(5), 0.05)
+    found = convergence_job.settled(lowest, now, 0.05)
     assert found.tolist() == [False, False, True, True, True]
 
 
-def test_a_path_that_hardly_rises_above_its_higher_end_has_settled_at_once():
-    now = torch.tensor([1.0, 1.0, 1.0])
-    ends = torch.tensor([0.94, 0.96, 1.0])
-    found = convergence_job.settled(torch.full((3,), torch.inf), now, ends, 0.05)
-    assert found.tolist() == [False, True, True]
+def test_a_path_without_a_barrier_has_settled_at_once():
+    now = torch.tensor([0.0, 1e-9])
+    found = convergence_job.settled(torch.full((2,), torch.inf), now, 0.05)
+    assert found.tolist() == [True, False]
+
+
+def test_a_small_barrier_between_high_ends_counts_by_itself():
+    """The height falls by 4 in 1000, the barrier by far more: the search goes on."""
+    raised = FunctionLandscape(lambda points: curved_valley(points) + 100)
+    pd.testing.assert_series_equal(
+        searched(raised)["steps"], searched(FunctionLandscape(curved_valley))["steps"]
+    )
 
 
 def test_only_the_last_measurement_of_a_search_has_settled_or_used_up_the_doublings():
