@@ -116,10 +116,10 @@ def lbfgs_iteration(architecture: Architecture, objective: Objective) -> Work:
     """An iteration of full-batch L-BFGS with its line search, per network."""
     params = initial_params(architecture, list(range(SEEDS)))
     optimizer = get_optimizer("lbfgs", iterations=ITERATIONS)
+    started, _ = optimizer.start(objective, params)
 
     def engine() -> None:
-        moving = params
-        state, _ = optimizer.start(objective, moving)
+        moving, state = params, started
         for iteration in range(1, ITERATIONS + 1):
             moving, state, _ = optimizer.run_epoch(
                 objective, moving, state, list(range(SEEDS)), iteration
@@ -129,8 +129,10 @@ def lbfgs_iteration(architecture: Architecture, objective: Objective) -> Work:
         evaluate = loss_and_gradient(architecture.name, objective, batch)
         return run_lbfgs(evaluate, params[0], ITERATIONS).evaluations
 
-    evaluations = sum(loop(REFERENCE_CHUNK)) / ITERATIONS
+    evaluations = sum(loop(REFERENCE_CHUNK))
     share = ITERATIONS * objective.count / ALL_IMAGES
+    gradients = evaluations + ITERATIONS  # as many as the loop takes, and one before it begins
+    loop_share = share * (gradients + 1) / gradients
     return Work(
         "iteration of L-BFGS",
         architecture.name,
@@ -139,8 +141,9 @@ def lbfgs_iteration(architecture: Architecture, objective: Objective) -> Work:
             WHOLE: partial(loop, objective.count),
             CHUNKED: partial(loop, REFERENCE_CHUNK),
         },
-        {"engine": SEEDS * share, WHOLE: share, CHUNKED: share},
-        ALL_IMAGES * _lbfgs_operations(architecture, evaluations, _pixels(objective, 1)),
+        {"engine": SEEDS * share, WHOLE: loop_share, CHUNKED: loop_share},
+        ALL_IMAGES
+        * _lbfgs_operations(architecture, evaluations / ITERATIONS, _pixels(objective, 1)),
     )
 
 
