@@ -87,7 +87,7 @@ pathvars:
 
 
 wildcard_constraints:
-    variant="|".join(config["differences"]["variants"]),
+    variant="|".join(configuration.variants(config)),
     architecture="|".join(config["architectures"]),
     optimizer="|".join(config["optimizers"]),
     set="|".join(configuration.set_names(config)),
@@ -105,7 +105,7 @@ ARCHITECTURES = list(config["architectures"])
 SETS = configuration.set_names(config)
 # The architecture on which differences of paper and code are measured, and these differences.
 VARIED = config["differences"]["architecture"]
-VARIANTS = list(config["differences"]["variants"])
+VARIANTS = configuration.variants(config)
 # One job at a time on a GPU; a CPU takes as many as there are cores. With `auto` a GPU is not counted.
 GPUS = 1 if config["device"] == "cuda" else 0
 # Printed small in a corner of every figure.
@@ -402,9 +402,13 @@ def geometry_probes(panels):
 
 
 def networks_of(variant):
-    """Folder of the networks of a variant: its own, unless it changes paths only."""
-    own = configuration.trains_anew(config, variant)
-    return f"<results>/variants/{variant}" if own else "<results>"
+    """Folder of the networks that a variant joins."""
+    if VARIED not in ARCHITECTURES:
+        raise WorkflowError(
+            f"differences.architecture is {VARIED}, which `only` leaves out. Add it there."
+        )
+    name = configuration.trained_as(config, variant)
+    return f"<results>/variants/{name}" if name else "<results>"
 
 
 def of_variant(pattern):
@@ -442,13 +446,12 @@ def variant_paths(wildcards):
 
 
 def of_all(pattern):
-    """Input of a rule: files about all networks, those of the default and those of variants."""
+    """Input of a rule: files about the networks of all variants."""
 
     def evaluate(wildcards):
-        folders = ["<results>", *map(networks_of, VARIANTS)]
         return expand(
             f"{{folder}}/{pattern}",
-            folder=dict.fromkeys(folders),
+            folder=dict.fromkeys(map(networks_of, VARIANTS)),
             architecture=VARIED,
             optimizer=config["optimizers"],
             set=SETS,
@@ -458,14 +461,12 @@ def of_all(pattern):
 
 
 def all_heights(wildcards):
-    """Input of a rule: barrier tables of the default and of every variant."""
-    if VARIED not in ARCHITECTURES:
-        raise WorkflowError(
-            f"differences.architecture is {VARIED}, which `only` leaves out. Add it there."
-        )
+    """Input of a rule: barrier tables of every variant."""
     return expand(
-        "{folder}/barriers/train/{architecture}/{set}.csv",
-        folder=["<results>", *(f"<results>/variants/{name}" for name in VARIANTS)],
+        "<results>/variants/{variant}/barriers/train/{architecture}/{set}.csv",
+        variant=VARIANTS,
         architecture=VARIED,
-        set=configuration.joined_sets(config, VARIED, "train"),
+        set=configuration.joined_sets(
+            configuration.with_variant(config, configuration.DEFAULT), VARIED, "train"
+        ),
     )

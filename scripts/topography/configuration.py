@@ -25,6 +25,9 @@ Key = tuple[str, ...]
 
 # Sections that an architecture may replace in part.
 OVERRIDABLE = ("optimizers", "images", "training", "selection", "pairs", "paths", "converged")
+# Sections that no training or selection depends on.
+AFTER_TRAINING = {"pairs", "paths", "converged"}
+DEFAULT = "default"
 
 
 class ConfigurationError(TopographyError):
@@ -99,14 +102,31 @@ def chosen_architectures(config: Settings) -> dict[str, Any]:
     return {name: own for name, own in config["architectures"].items() if name in chosen}
 
 
+def variants(config: Settings) -> list[str]:
+    """Names of the `differences`, after what they are held against."""
+    return [DEFAULT, *config["differences"]["variants"]]
+
+
 def with_variant(config: Settings, variant: str | None) -> Settings:
-    """The configuration changed as one of the `differences` says; None changes nothing."""
-    return merge(config, config["differences"]["variants"][variant]) if variant else config
+    """The configuration under which a variant is measured; None changes nothing."""
+    if variant is None:
+        return config
+    differences = config["differences"]
+    base = merge(config, differences["base"] or {})
+    return merge(base, differences["variants"].get(variant, {}))
 
 
-def trains_anew(config: Settings, variant: str) -> bool:
-    """Whether a variant needs networks of its own: anything but paths is changed."""
-    return set(config["differences"]["variants"][variant]) != {"paths"}
+def trained_as(config: Settings, variant: str) -> str | None:
+    """The variant whose networks this one joins: itself, another; None for those of the scale."""
+    architecture = config["differences"]["architecture"]
+
+    def training(name: str | None) -> tuple[Settings, ...]:
+        changed = with_variant(config, name)
+        settings = for_architecture(changed, architecture)
+        kept = {key: value for key, value in settings.items() if key not in AFTER_TRAINING}
+        return kept, architecture_settings(changed, architecture)
+
+    return next(name for name in (None, DEFAULT, variant) if training(name) == training(variant))
 
 
 def for_architecture(config: Settings, architecture: str) -> dict[str, Any]:
@@ -444,12 +464,16 @@ def _impossible_values(config: Settings) -> Iterator[Problem]:
 
 def _impossible_variants(config: Settings, schema: Settings) -> Iterator[Problem]:
     """What is wrong with the configuration as a variant changes it."""
-    for name in config["differences"]["variants"]:
+    architecture = config["differences"]["architecture"]
+    for name in variants(config):
         changed = with_variant(config, name)
+        changed["architectures"] = {architecture: changed["architectures"][architecture]}
         found = list(dict.fromkeys(_schema_problems(changed, schema)))
-        for problem in found or _impossible_values(changed):
-            key = ("differences", "variants", name, *problem.key)
-            yield Problem(key, problem.what, problem.fix)
+        found = found or list(_impossible_values(changed))
+        place = ("base",) if name == DEFAULT else ("variants", name)
+        yield from (Problem(("differences", *place, *one.key), one.what, one.fix) for one in found)
+        if name == DEFAULT and found:
+            return  # all variants would repeat it
 
 
 def _numbers(value: object, key: Key = ()) -> Iterator[tuple[Key, float]]:

@@ -14,9 +14,8 @@ import pandas as pd
 
 from topography import claims, storage
 from topography.agreement import FEWEST_RUNS, RESAMPLES, RESAMPLING_SEED
+from topography.configuration import DEFAULT
 from topography.naming import by_folder_and_stem, optimizer_label, set_label, split_set
-
-DEFAULT = "default"
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,10 @@ class Measured:
 def read(
     selections: Sequence[Path], sets: Sequence[Path], barriers: Sequence[Path]
 ) -> dict[str, Measured]:
-    """Read the files of the default and of all variants, each told by the folder it lies in.
+    """Read the files of all variants, the default among them, each told by the folder it lies in.
 
-    A variant without networks of its own, as it changes paths only, has those of the default.
+    A variant without networks of its own, as it changes paths only, has those of the default; the
+    default without its own has those outside of ``variants/``.
 
     Raises:
         StorageError: a file is missing or damaged.

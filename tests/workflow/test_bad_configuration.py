@@ -91,12 +91,13 @@ CUT = [
     ("selection", "keep"),
     ("pairs", "count"),
     ("paths", "images_per_step"),
+    ("paths", "keep"),
 ]
 REDUCED = {
-    "fcp": (12, 8, 28, 6000),
-    "autoencoder": (12, 8, 28, 3000),
-    "lenet": (4, 3, 3, 500),
-    "lstm": (4, 3, 3, 500),
+    "fcp": (12, 8, 28, 6000, "last"),
+    "autoencoder": (12, 8, 28, 3000, "last"),
+    "lenet": (4, 3, 3, 500, "last"),
+    "lstm": (4, 3, 3, 500, "last"),
 }
 
 
@@ -156,6 +157,11 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
             {"differences": {"variants": {"tiny": {"images": {"train": 32}}}}},
             "differences.variants.tiny.optimizers.sgd.batch_size",
             "images.train",
+        ),
+        (
+            {"differences": {"base": {"selection": {"keep": 99}}}},
+            "differences.base.selection.keep",
+            "training.seeds",
         ),
         (
             {"architectures": {"fcp": {"activation": "tanh"}}},

@@ -81,17 +81,37 @@ def test_paths_are_searched_on_as_in_paths_but_for_what_converged_says() -> None
     assert configuration.searched_pairs(CONFIG, "lstm") == 1  # there are no more
 
 
-def test_a_variant_is_a_change_of_the_configuration_and_trains_unless_it_changes_paths_only() -> (
-    None
-):
-    variants = {"short": {"paths": {"points": 9}}, "relu": {"architectures": {"fcp": {}}}}
-    config = {**CONFIG, "differences": {"architecture": "fcp", "variants": variants}}
+def test_a_variant_changes_the_configuration_on_top_of_what_holds_for_all() -> None:
+    named = {"short": {"paths": {"points": 9}}, "fewer": {"images": {"train": 3}}}
+    base = {"paths": {"points": 7, "terms": 3}}
+    config = {**CONFIG, "differences": {"architecture": "fcp", "base": base, "variants": named}}
+    assert configuration.variants(config) == ["default", "short", "fewer"]
     assert configuration.with_variant(config, None) is config
-    changed = configuration.with_variant(config, "short")
-    assert changed["paths"] == {**CONFIG["paths"], "points": 9}
-    assert changed["pairs"] == CONFIG["pairs"]
-    assert configuration.trains_anew(config, "relu")
-    assert not configuration.trains_anew(config, "short")
+    points = {name: configuration.with_variant(config, name)["paths"]["points"] for name in named}
+    assert points == {"short": 9, "fewer": 7}
+    assert configuration.with_variant(config, "default")["paths"]["terms"] == 3
+    assert configuration.with_variant(config, "short")["pairs"] == CONFIG["pairs"]
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        (None, [None, None, "soft", "fewer"]),
+        ({"paths": {"terms": 3}, "images": {"train": 10}}, [None, None, "soft", "fewer"]),
+        ({"images": {"test": 4}}, ["default", "default", "soft", "fewer"]),
+    ],
+)
+def test_variants_that_change_paths_only_share_networks(
+    base: dict | None, expected: list[str | None]
+) -> None:
+    named = {
+        "short": {"paths": {"points": 9}},
+        "soft": {"architectures": {"fcp": {"activation": "softplus"}}},
+        "fewer": {"images": {"train": 3}},
+    }
+    config = {**CONFIG, "differences": {"architecture": "fcp", "base": base, "variants": named}}
+    found = [configuration.trained_as(config, name) for name in configuration.variants(config)]
+    assert found == expected
 
 
 def test_settings_of_an_architecture_leave_out_the_override() -> None:
