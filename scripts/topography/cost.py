@@ -21,7 +21,8 @@ from topography.configuration import (
     pair_batches,
     seed_batches,
 )
-from topography.objective import CPU_ACTIVATIONS, CPU_CHUNK_RANGE, GPU_ACTIVATIONS
+from topography.device import gpu_numbers
+from topography.objective import CPU_ACTIVATIONS, CPU_CHUNK_RANGE
 from topography.optimizers import get_optimizer
 from topography.optimizers.lbfgs import LBFGS
 from topography.optimizers.sgd import SGD
@@ -213,7 +214,7 @@ def _images_memory(settings: Settings, device: str) -> int:
 def _activations_memory(architecture: Architecture, points: int, device: str) -> int:
     """Bytes of a chunk of work (see `topography.objective`), with a copy for gradients."""
     if device != "cpu":
-        return 2 * GPU_ACTIVATIONS * FLOAT
+        return 2 * gpu_numbers() * FLOAT
     floats = architecture.activation_floats * points
     if architecture.blocks_on_cpu:
         return 2 * CPU_ACTIVATIONS * FLOAT

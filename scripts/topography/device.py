@@ -7,6 +7,8 @@ import torch
 
 from topography.errors import TopographyError
 
+ASSUMED_GPU_MEMORY = 16 * 2**30
+
 
 def choose_device(name: str) -> torch.device:
     """The device meant by "auto" (a GPU if there is one), "cpu" or "cuda".
@@ -30,6 +32,17 @@ def choose_device(name: str) -> torch.device:
             "Run on a node with a GPU, or with `--config device=auto`."
         )
     return torch.device("cuda")
+
+
+def gpu_numbers() -> int:
+    """How many float32 numbers work on the GPU should hold at a time: a 16th of its memory.
+
+    Where there is no GPU, as for an estimate made elsewhere, one of 16 GiB is assumed.
+    """
+    memory = ASSUMED_GPU_MEMORY
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties("cuda").total_memory
+    return memory // 16 // 4
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from topography.architectures.base import Architecture
+from topography.device import gpu_numbers
 from topography.landscape import Landscape, LinearCombinations
 
-# Activations (numbers) held at a time. On a CPU they should stay in its caches. The images of a
+# Activations (numbers) held at a time on a CPU; they should stay in its caches. The images of a
 # chunk depend on the number of points per family, never on the number of families, so that sums do
 # not depend on how work is grouped.
 CPU_ACTIVATIONS = 2**23
 CPU_CHUNK_RANGE = (128, 1024)
-GPU_ACTIVATIONS = 2**30
 GPU_SMALLEST_CHUNK = 256
 
 
@@ -109,7 +109,7 @@ class Objective(Landscape):
     def _chunk_size(self, points_per_family: int) -> int:
         floats = self.architecture.activation_floats * points_per_family
         if self.images.device.type != "cpu":
-            return max(GPU_ACTIVATIONS // floats, GPU_SMALLEST_CHUNK)
+            return max(gpu_numbers() // floats, GPU_SMALLEST_CHUNK)
         smallest, largest = CPU_CHUNK_RANGE
         if self.architecture.blocks_on_cpu:
             return largest
@@ -121,7 +121,7 @@ class Objective(Landscape):
         all where the architecture cuts its work itself."""
         if self.images.device.type != "cpu":
             floats = self.architecture.activation_floats * points_per_family * images
-            chunk = max(GPU_ACTIVATIONS // floats, 1)
+            chunk = max(gpu_numbers() // floats, 1)
         else:
             chunk = families if self.architecture.blocks_on_cpu else 1
         return [slice(first, first + chunk) for first in range(0, families, chunk)]

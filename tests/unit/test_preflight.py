@@ -21,6 +21,7 @@ CONFIG = {
     "selection": {},
     "pairs": {},
     "paths": {},
+    "converged": {},
 }
 
 

@@ -14,14 +14,14 @@ from topography.architectures.base import (
     get_activation,
     logistic,
 )
+from topography.device import gpu_numbers
 
 HIDDEN = 32
 
 # The output layer, 784 numbers for each network and image, is cut smaller than what is before it:
 # on a CPU one network at a time meets this many images at most, so that the numbers and the errors
-# made of them stay in its caches; on a GPU as many networks as make this many numbers.
+# made of them stay in its caches; on a GPU as many networks as its memory allows.
 CPU_OUTPUT_IMAGES = 256
-GPU_OUTPUTS = 2**28
 
 
 class Autoencoder(DenseInputArchitecture):
@@ -143,7 +143,7 @@ def _mean_square_sums(squares: Tensor) -> Tensor:
 def _at_a_time(networks: int, count: int, device: torch.device) -> tuple[int, int]:
     """How many of the networks, and of `count` images, to work on at a time."""
     if device.type != "cpu":
-        return min(max(GPU_OUTPUTS // (PIXELS * count), 1), networks), count
+        return min(max(gpu_numbers() // 4 // (PIXELS * count), 1), networks), count
     parts = math.ceil(count / CPU_OUTPUT_IMAGES)
     return 1, math.ceil(count / parts / 16) * 16  # parts alike, and filled vectors
 

@@ -1,0 +1,57 @@
+"""Work on a GPU is cut to its memory: what can be seen of it without one."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from topography import device
+from topography.architectures import autoencoder, get_architecture
+from topography.objective import GPU_SMALLEST_CHUNK, Objective
+
+IMAGES, POINTS = 60_000, 51
+
+
+def use_card(monkeypatch: pytest.MonkeyPatch, gibibytes: int) -> None:
+    """Make it look as if there were a GPU of this size."""
+    card = SimpleNamespace(total_memory=gibibytes * 2**30)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+
+
+def elsewhere() -> Objective:
+    """An objective whose images lie on a device that is not the CPU, and hold nothing."""
+    images = torch.empty(IMAGES, 784, device="meta")
+    return Objective(get_architecture("lstm"), images, images[:, 0])
+
+
+@pytest.mark.parametrize("gibibytes", [8, 24, 80])
+def test_chunks_and_families_fill_a_sixteenth_of_the_card(
+    monkeypatch: pytest.MonkeyPatch, gibibytes: int
+) -> None:
+    use_card(monkeypatch, gibibytes)
+    objective = elsewhere()
+    floats = objective.architecture.activation_floats * POINTS
+    budget = gibibytes * 2**30 / 16 / 4
+    chunk = objective._chunk_size(POINTS)
+    assert budget / floats - 1 < chunk <= max(budget / floats, GPU_SMALLEST_CHUNK)
+    families = objective.family_chunks(1000, POINTS, 100)
+    size = families[0].stop - families[0].start
+    assert 0.5 * budget < size * floats * 100 <= budget
+
+
+def test_the_smallest_chunk_of_a_small_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_card(monkeypatch, 1)
+    assert elsewhere()._chunk_size(1000) == GPU_SMALLEST_CHUNK
+
+
+def test_the_output_layer_of_the_autoencoder_fits_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_card(monkeypatch, 16)
+    networks, images = autoencoder._at_a_time(1000, IMAGES, torch.device("cuda"))
+    assert images == IMAGES
+    assert networks == 16 * 2**30 // 16 // 4 // 4 // (784 * IMAGES)
+
+
+def test_without_a_gpu_a_card_is_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.gpu_numbers() == device.ASSUMED_GPU_MEMORY // 64
