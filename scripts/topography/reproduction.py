@@ -7,6 +7,7 @@ made with, a README that tells how to make it again, and a manifest for scripts/
 import importlib.metadata
 import os
 import platform
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -173,13 +174,16 @@ def local_paths(config: Mapping[str, Any]) -> list[str]:
 def refuse_paths(folder: Path, paths: Iterable[str]) -> None:
     """Make sure that no file below the folder names a path of this machine.
 
+    The end of another path is none: /data is not in results/data.
+
     Raises:
         ProvenanceError: with the file and the path.
     """
+    patterns = {path: rb"(?<![\w.-])" + re.escape(path.encode()) + rb"(?![\w-])" for path in paths}
     for file in folder.rglob("*"):
         content = file.read_bytes() if file.is_file() else b""
-        for path in paths:
-            if path.encode() in content:
+        for path, pattern in patterns.items():
+            if re.search(pattern, content):
                 raise ProvenanceError(
                     f"{file.name} names the path {path}, which is of this machine only. Give "
                     "files relative to the repository."
