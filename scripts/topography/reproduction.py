@@ -57,7 +57,7 @@ def machine() -> str:
     lines = information.read_text().splitlines() if information.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     processor = models[0] if models else platform.processor() or platform.machine()
-    return f"{processor}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    return f"{processor}, {os.cpu_count()} cores, {platform.uname().system} {platform.machine()}"
 
 
 def times(benchmarks: Path, architectures: Iterable[str]) -> pd.DataFrame:
