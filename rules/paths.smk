@@ -85,7 +85,7 @@ rule converge_paths:
         "exec python scripts/converge_paths.py --data {input.data:q}"
         " --architecture {wildcards.architecture:q} --architecture-settings {params.architecture:q}"
         " --train-images {params.images[train]} --test-images {params.images[test]}"
-        " --set {input.networks:q} --pairs {input.pairs:q} --count {params.pairs}"
+        " --set {input.networks:q} --pairs {input.pairs:q} --count {params.pairs:q}"
         " --settings {params.settings:q} --device {resources.device:q} --threads {threads}"
         " --checkpoint {params.checkpoint:q} --output {output.searches:q} > {log:q} 2>&1"
 
