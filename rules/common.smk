@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from topography import configuration, fingerprint, orphans, run_lock
 from topography.errors import TopographyError
-from topography.naming import COMPARISONS
+from topography.naming import COMPARISONS, DEFAULT
 
 # `python` in a command is the one that runs Snakemake, also without an activated environment; an
 # environment of --sdm conda still comes first.
@@ -467,6 +467,6 @@ def all_heights(wildcards):
         variant=VARIANTS,
         architecture=VARIED,
         set=configuration.joined_sets(
-            configuration.with_variant(config, configuration.DEFAULT), VARIED, "train"
+            configuration.with_variant(config, DEFAULT), VARIED, "train"
         ),
     )

@@ -18,7 +18,7 @@ import jsonschema
 import yaml
 
 from topography.errors import TopographyError
-from topography.naming import CHECKPOINTS
+from topography.naming import CHECKPOINTS, DEFAULT
 
 Settings = Mapping[str, Any]
 Key = tuple[str, ...]
@@ -27,7 +27,6 @@ Key = tuple[str, ...]
 OVERRIDABLE = ("optimizers", "images", "training", "selection", "pairs", "paths", "converged")
 # Sections that no training or selection depends on.
 AFTER_TRAINING = {"pairs", "paths", "converged"}
-DEFAULT = "default"
 
 
 class ConfigurationError(TopographyError):

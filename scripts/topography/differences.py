@@ -14,8 +14,13 @@ import pandas as pd
 
 from topography import claims, storage
 from topography.agreement import FEWEST_RUNS, RESAMPLES, RESAMPLING_SEED
-from topography.configuration import DEFAULT
-from topography.naming import by_folder_and_stem, optimizer_label, set_label, split_set
+from topography.naming import (
+    DEFAULT,
+    by_folder_and_stem,
+    optimizer_label,
+    set_label,
+    split_set,
+)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ ARCHITECTURE_LABELS = {
 }
 OPTIMIZER_LABELS = {"lbfgs": "L-BFGS", "sgd": "SGD"}
 CHECKPOINTS = ("train", "test")
+# What variants of the configuration are held against.
+DEFAULT = "default"
 
 # The pairs of sets that the paper sets side by side: Figs. 5 and 6, then Figs. S3 and S4.
 COMPARISONS = ("lbfgs_train-sgd_test", "lbfgs_test-sgd_test")

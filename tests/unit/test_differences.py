@@ -8,7 +8,8 @@ import pytest
 
 import table_differences
 from topography import command_line, differences, storage
-from topography.differences import DEFAULT, Measured
+from topography.differences import Measured
+from topography.naming import DEFAULT
 
 SEEDS = np.arange(6)
 FIRST, SECOND = np.triu_indices(6, k=1)
