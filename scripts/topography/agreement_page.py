@@ -379,7 +379,7 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 <caption>L-BFGS less SGD: above zero where SGD is lower. Select a heading to sort by it.</caption>
 <thead><tr>
 {% for name, class in [("Measure", "what"), ("Network", "network"), ("At first", ""),
- ("Converged", ""), ("Probability that SGD is lower, converged", "method"),
+ ("At last", ""), ("Probability that SGD is lower, converged", "method"),
  ("Ordering", "verdict")] %}
 <th scope="col" class="{{ class }}"><button type="button">{{ name }}</button></th>
 {% endfor %}

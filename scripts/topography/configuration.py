@@ -466,9 +466,10 @@ def _impossible_variants(config: Settings, schema: Settings) -> Iterator[Problem
     architecture = config["differences"]["architecture"]
     for name in variants(config):
         changed = with_variant(config, name)
-        changed["architectures"] = {architecture: changed["architectures"][architecture]}
         found = list(dict.fromkeys(_schema_problems(changed, schema)))
-        found = found or list(_impossible_values(changed))
+        if not found:
+            changed["architectures"] = {architecture: changed["architectures"][architecture]}
+            found = list(_impossible_values(changed))
         place = ("base",) if name == DEFAULT else ("variants", name)
         yield from (Problem(("differences", *place, *one.key), one.what, one.fix) for one in found)
         if name == DEFAULT and found:

@@ -159,6 +159,11 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
             "images.train",
         ),
         (
+            {"differences": {"variants": {"none": {"architectures": None}}}},
+            "differences.variants.none.architectures",
+            "",
+        ),
+        (
             {"differences": {"base": {"selection": {"keep": 99}}}},
             "differences.base.selection.keep",
             "training.seeds",
