@@ -3,12 +3,13 @@
 PYTHON ?= python3
 CORES ?= 2
 ROUNDS ?= 20
+SCALE ?= laptop
 
 UV := .tools/bin/uv
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup doctor demo test chaos test-slurm bench lint format clean
+.PHONY: help setup doctor demo test chaos test-slurm bench bench-paths lint format clean
 
 help:
 	@echo "make setup    install the versions of uv.lock into .venv"
@@ -17,11 +18,12 @@ help:
 	@echo "make test     all tests but those of Slurm"
 	@echo "make test-slurm  the cluster profile on a real Slurm: as root, on a machine made for tests"
 	@echo "make bench    time the engine against the ordinary way (BENCH=--short: under two minutes)"
+	@echo "make bench-paths  what random images and lower precision do to the heights of a run's paths"
 	@echo "make chaos    kill the workflow at random moments, $(ROUNDS) times (docs/reliability.md)"
 	@echo "make lint     check the style of Python files and rules"
 	@echo "make format   correct that style where a program can"
 	@echo "make clean    remove what setup installed; results stay"
-	@echo "Variables: CORES=$(CORES), PYTHON=$(PYTHON), ROUNDS=$(ROUNDS)"
+	@echo "Variables: CORES=$(CORES), PYTHON=$(PYTHON), ROUNDS=$(ROUNDS), SCALE=$(SCALE)"
 
 setup: $(READY)
 
@@ -51,6 +53,9 @@ test-slurm: $(READY)
 
 bench: $(READY)
 	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks $(BENCH)
+
+bench-paths: $(READY)
+	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.stochastic --scale $(SCALE) $(BENCH)
 
 chaos: $(READY)
 	PYTHONPATH=scripts $(BIN)/python tests/chaos.py --rounds $(ROUNDS)
