@@ -1,7 +1,7 @@
 """Heights of paths found on random images or in lower precision, against those of the full search.
 
     make bench-paths                   the networks and pairs of a finished run at scale laptop
-    make bench-paths SCALE=mine BENCH="--architectures lstm --images 2000 --shortcuts 8x100 16x160"
+    make bench-paths SCALE=mine BENCH="--architectures lstm --images 2000 --shortcuts 16x200 16x400"
 
 All searches join the same networks, and all heights are measured on all images, so that two heights
 of a pair differ by what a shortcut costs and by nothing else. The table grows search by search, and
@@ -24,7 +24,6 @@ from topography.objective import Objective
 from topography.path_job import PathSettings, find_and_measure, read_pairs, read_weights
 
 PAIRS_PER_BATCH = 4  # as a job on a CPU
-SETS = ["lbfgs_train", "sgd_train"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--scale", default="laptop", help="whose networks and settings to take")
     parser.add_argument("--architectures", nargs="+", help="default: all of the scale")
+    parser.add_argument("--sets", nargs="+", default=["lbfgs_train", "sgd_train"])
     parser.add_argument("--pairs", type=int, help="of each set (default: all of the scale)")
     parser.add_argument("--images", type=int, help="first train images (default: the scale's)")
     parser.add_argument("--points", type=int, help="of a path (default: the scale's)")
@@ -58,9 +58,9 @@ def arguments() -> argparse.Namespace:
         "--shortcuts",
         nargs="+",
         type=shortcut,
-        default=[(2, 100), (8, 100), (8, 130), (16, 100), (16, 160), (32, 100), (32, 200)],
+        default=[(8, 100), (16, 160), (16, 200), (32, 200), (32, 400)],
         metavar="SHARExSTEPS",
-        help="8x130 takes 130 steps, each on an eighth of the images",
+        help="16x200 takes 200 steps, each on a sixteenth of the images",
     )
     parser.add_argument(
         "--fast", action="store_true", help="also the full search in fast precision"
@@ -70,7 +70,7 @@ def arguments() -> argparse.Namespace:
 
 
 def shortcut(text: str) -> tuple[int, int]:
-    """Share and steps of a text such as 8x130."""
+    """Share and steps of a text such as 16x200."""
     share, steps = text.split("x")
     return int(share), int(steps)
 
@@ -91,28 +91,22 @@ def main() -> None:
         )
         paths = {key: value for key, value in settings["paths"].items() if key != "landscapes"}
         paths["points"] = paths["fine_points"] = args.points or paths["points"]
-        full = [
-            Search(name, chosen, count, paths["points"], 1, args.steps, "lowest", "exact")
-            for chosen in SETS
-        ]
-        for search in searches(full, args.shortcuts, args.fast):
-            if not is_done(search, args.output):
-                print(search, file=sys.stderr, flush=True)
-                pairs = min(args.pairs or settings["pairs"]["count"], settings["pairs"]["count"])
-                append(measure(search, landscape, paths, args.scale, pairs), args.output)
+        pairs = min(args.pairs or settings["pairs"]["count"], settings["pairs"]["count"])
+        for chosen in args.sets:
+            full = Search(name, chosen, count, paths["points"], 1, args.steps, "lowest", "exact")
+            for search in searches(full, args.shortcuts, args.fast):
+                if not is_done(search, args.output):
+                    print(search, file=sys.stderr, flush=True)
+                    append(measure(search, landscape, paths, args.scale, pairs), args.output)
     print(table(pd.read_csv(args.output)))
 
 
-def searches(full: list[Search], shortcuts: list[tuple[int, int]], fast: bool) -> list[Search]:
-    """The full search of every set, and its shortcuts one at a time."""
+def searches(full: Search, shortcuts: list[tuple[int, int]], fast: bool) -> list[Search]:
+    """The full search of a set, and its shortcuts one at a time."""
     return [
-        *full,
-        *(replace(search, precision="fast") for search in full if fast),
-        *(
-            replace(search, share=share, steps=steps, keep="last")
-            for share, steps in shortcuts
-            for search in full
-        ),
+        full,
+        *([replace(full, precision="fast")] if fast else []),
+        *(replace(full, share=share, steps=steps, keep="last") for share, steps in shortcuts),
     ]
 
 
