@@ -178,10 +178,8 @@ class _Unsettled:
         """Rows [A, columns] of the paths, of which those that have settled then leave."""
         nothing = self.lowest.new_empty(len(self.numbers), 0)
         paths = Paths(self.starts, self.ends, self.adam.values, nothing)
-        losses, fine = (
-            paths.losses(landscape, count).cpu()
-            for count in (settings.points, settings.fine_points)
-        )
+        grids = paths.losses_on_grids(landscape, settings.points, settings.fine_points)
+        losses, fine = (grid.cpu() for grid in grids)
         heights = fine.amax(dim=1)
         effort = torch.tensor([self.adam.values.shape[1], self.step]).expand(len(losses), 2)
         barriers = heights - torch.maximum(fine[:, 0], fine[:, -1])

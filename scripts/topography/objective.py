@@ -41,6 +41,7 @@ class Objective(Landscape):
         self.architecture = architecture
         self.images = images
         self.labels = labels
+        self._chunks: dict[int, list[Chunk]] = {}  # by their size
 
     @property
     def count(self) -> int:
@@ -83,8 +84,13 @@ class Objective(Landscape):
         Images come in the order of their first pixel that is not zero, so that those of a chunk
         have many zeros in common, and as a view of [D, n]: activations are feature-major.
         """
-        by_pixel, labels, firsts, lasts = self._sorted
         size = self._chunk_size(points_per_family)
+        if size not in self._chunks:
+            self._chunks[size] = self._cut(size)
+        return self._chunks[size]
+
+    def _cut(self, size: int) -> list[Chunk]:
+        by_pixel, labels, firsts, lasts = self._sorted
         parts = [slice(first, first + size) for first in range(0, self.count, size)]
         return [
             Chunk(

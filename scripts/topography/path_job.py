@@ -14,7 +14,7 @@ from topography.checkpoint import Checkpoint
 from topography.device import is_out_of_memory
 from topography.errors import TopographyError
 from topography.objective import Objective
-from topography.paths import LandscapeAt, Paths, find_paths
+from topography.paths import LandscapeAt, find_paths
 from topography.precision import matrix_products, product_type
 from topography.progress import Progress
 from topography.randomness import generator
@@ -156,11 +156,13 @@ def _batch(
             landscape_at=samples(landscape, settings.images_per_step, settings.images_seed),
             on_step=report,
         )
+    losses, fine_losses = paths.losses_on_grids(landscape, settings.points, settings.fine_points)
     straight = paths.straight()
     measured = {
         "pairs": pairs,
         "coefficients": paths.coefficients,
-        **_losses_on_both_grids(paths, landscape, settings),
+        "losses": losses,
+        "fine_losses": fine_losses,
         "straight_losses": straight.losses(landscape, settings.points),
         "step_losses": paths.step_losses,
         "lengths": paths.lengths(settings.fine_points),
@@ -179,13 +181,3 @@ def samples(landscape: Objective, count: int | None, seed: int) -> LandscapeAt |
         return landscape.subset(order[:count].to(landscape.images.device))
 
     return None if count is None else sample
-
-
-def _losses_on_both_grids(
-    paths: Paths, landscape: Objective, settings: PathSettings
-) -> dict[str, Tensor]:
-    """Losses on the grid of the optimisation and on the fine one, which often holds the former."""
-    fine = paths.losses(landscape, settings.fine_points)
-    stride, remainder = divmod(settings.fine_points - 1, settings.points - 1)
-    coarse = fine[:, ::stride] if remainder == 0 else paths.losses(landscape, settings.points)
-    return {"losses": coarse, "fine_losses": fine}

@@ -47,6 +47,14 @@ class Paths:
         """Losses at `count` equally spaced t from 0 to 1, [S, count]; their maximum is Eq. 5."""
         return landscape.combination(self._vectors()).losses(self._basis(count))
 
+    def losses_on_grids(
+        self, landscape: Landscape, points: int, fine_points: int
+    ) -> tuple[Tensor, Tensor]:
+        """`losses` at so many points, and at more of them; a fine grid often holds the coarse."""
+        fine = self.losses(landscape, fine_points)
+        stride, remainder = divmod(fine_points - 1, points - 1)
+        return fine[:, ::stride] if remainder == 0 else self.losses(landscape, points), fine
+
     def lengths(self, count: int) -> Tensor:
         """Euclidean lengths [S] of the polygons through `count` equally spaced t."""
         differences = self._basis(count).diff(dim=0)

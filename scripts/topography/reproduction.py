@@ -51,13 +51,18 @@ def environment() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["package", "version"])
 
 
-def machine() -> str:
-    """Processor, its cores and the operating system."""
+def processor() -> str:
+    """The model name that Linux gives, or what Python knows."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    processor = models[0] if models else platform.processor() or platform.machine()
-    return f"{processor}, {os.cpu_count()} cores, {platform.uname().system} {platform.machine()}"
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def machine() -> str:
+    """Processor, its cores and the operating system."""
+    system = f"{platform.uname().system} {platform.machine()}"
+    return f"{processor()}, {os.cpu_count()} cores, {system}"
 
 
 def times(benchmarks: Path, architectures: Iterable[str]) -> pd.DataFrame:

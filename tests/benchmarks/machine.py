@@ -2,15 +2,16 @@
 
 import platform
 import time
-from pathlib import Path
 
 import torch
+
+from topography.reproduction import processor
 
 
 def description(threads: int) -> dict[str, object]:
     """What a reader of the timings should know of the machine and the software."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "instructions": torch.backends.cpu.get_cpu_capability(),
@@ -28,13 +29,3 @@ def matrix_product_rate(size: int = 2048, repeats: int = 5) -> float:
         torch.mm(left, right, out=product)
         seconds.append(time.perf_counter() - start)
     return 2.0 * size**3 / min(seconds)
-
-
-def _processor() -> str:
-    """The model name that Linux gives, or what Python knows."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
