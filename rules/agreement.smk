@@ -101,6 +101,7 @@ rule reproduction:
         ),
         tables=expand("results/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]),
         agreement=rules.publish_agreement.output,
+        histories=history_files(ARCHITECTURES),
     log:
         "<logs>/reproduction.log",
     # With --sdm conda it tells the versions of this one only; all are pinned in envs/.
@@ -109,10 +110,11 @@ rule reproduction:
     params:
         settings=json.dumps(config),
         run=RUN_DESCRIPTION,
-        benchmarks=f"results/{config['scale']}/benchmarks",
+        results=f"results/{config['scale']}",
         target="docs/reproduction",
     shell:
         "exec python scripts/publish_reproduction.py --figures {input.figures:q}"
         " --tables {input.tables:q} --agreement {input.agreement:q} --settings {params.settings:q}"
-        " --run {params.run:q} --benchmarks {params.benchmarks:q} --target {params.target:q}"
+        " --run {params.run:q} --results {params.results:q} --histories {input.histories:q}"
+        " --target {params.target:q}"
         " > {log:q} 2>&1"

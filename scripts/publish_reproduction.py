@@ -13,13 +13,17 @@ from topography.tables import write_text
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--results", type=Path, required=True, help="folder of the scale: results/<scale>"
+    )
     lists = {
         "--figures": "figures to publish, all suffixes, with the JSON files that describe them",
         "--tables": "tables to publish",
         "--agreement": "the agreement report: .html, .csv and .md",
+        "--histories": "loss curves of all trainings, by which their other files are found",
     }
     for name, text in lists.items():
-        parser.add_argument(name, type=Path, nargs="+", required=True, help=text)
+        parser.add_argument(name, type=Path, nargs="*", required=True, help=text)
     parser.add_argument(
         "--settings",
         type=command_line.settings,
@@ -27,7 +31,6 @@ def parse_arguments() -> argparse.Namespace:
         help="JSON object: the complete configuration",
     )
     parser.add_argument("--run", type=Path, required=True, help="JSON file about the run")
-    parser.add_argument("--benchmarks", type=Path, required=True, help="folder of the benchmarks")
     parser.add_argument(
         "--target", type=Path, required=True, help="folder to make, or a published set to replace"
     )
@@ -39,7 +42,8 @@ def main() -> None:
     arguments = parse_arguments()
     config = arguments.settings
     agreement = next(file for file in arguments.agreement if file.suffix == ".csv")
-    times = reproduction.times(arguments.benchmarks, config["architectures"])
+    times = reproduction.times(arguments.results / "benchmarks", config["architectures"])
+    trainings = reproduction.trainings(arguments.results, arguments.histories)
     run = {**_read(arguments.run), **_origin(arguments.figures)}
     with reproduction.replaced(arguments.target) as folder:
         for name, files in (
@@ -50,11 +54,14 @@ def main() -> None:
             (folder / name).mkdir(exist_ok=True)
             for file in files:
                 shutil.copyfile(file, folder / name / file.name)
+        networks = reproduction.copy_trainings(arguments.results, trainings, folder)
         text = reproduction.published_configuration(config)
         write_text(folder / reproduction.CONFIGURATION, text)
         storage.write_table(folder / reproduction.ENVIRONMENT, reproduction.environment())
         storage.write_table(folder / reproduction.TIMES, times)
-        page = reproduction.readme(run, storage.read_table(agreement), times, arguments.target)
+        page = reproduction.readme(
+            run, storage.read_table(agreement), times, arguments.target, networks
+        )
         write_text(folder / reproduction.README, page)
         reproduction.refuse_paths(folder, reproduction.local_paths(config))
         storage.write_table(folder / provenance.MANIFEST, provenance.manifest(folder))

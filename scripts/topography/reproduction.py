@@ -1,7 +1,8 @@
 """A set of results as it is published: what made it, on what, and in which time.
 
-A folder with figures, tables and the agreement report, the configuration and the versions they were
-made with, a README that tells how to make it again, and a manifest for scripts/verify.py.
+A folder with figures, tables and the agreement report, the trained networks behind them, the
+configuration and the versions they were made with, a README that tells how to make it again, and a
+manifest for scripts/verify.py.
 """
 
 import importlib.metadata
@@ -31,6 +32,10 @@ CONFIGURATION, ENVIRONMENT, TIMES, README = (
     "times.csv",
     "README.md",
 )
+# Networks of all seeds with loss curves, logs and times: a run that finds them trains nothing.
+# They come along as long as a git repository can well carry them.
+TRAININGS = "trainings"
+LARGEST_TRAININGS = 64 * 2**20  # bytes
 # They change no result, and where the data lie is a matter of the machine.
 NOT_PUBLISHED = ("data_source", "device")
 
@@ -99,13 +104,52 @@ def times(benchmarks: Path, architectures: Iterable[str]) -> pd.DataFrame:
     ).reset_index()
 
 
+def trainings(results: Path, histories: Iterable[Path]) -> list[Path]:
+    """Every file of some training jobs, logs and times included, named by their loss curves.
+
+    Args:
+        results: folder of the scale.
+        histories: ``results/training/<architecture>/<optimizer>/<seeds>.history.csv``.
+    """
+    folders = ("training", "logs/train_networks", "benchmarks/train_networks")
+    jobs = [history.relative_to(results / folders[0]) for history in histories]
+    return [
+        file
+        for job in jobs
+        for folder in folders
+        for file in sorted(
+            (results / folder / job.parent).glob(job.name.removesuffix("history.csv") + "*")
+        )
+    ]
+
+
+def copy_trainings(results: Path, files: Iterable[Path], folder: Path) -> bool:
+    """Copy files of `trainings` below folder/trainings, unless they are too large to be published.
+
+    Returns whether there is something to go on from.
+    """
+    files = list(files)
+    if not files or sum(file.stat().st_size for file in files) > LARGEST_TRAININGS:
+        return False
+    for file in files:
+        copy = folder / TRAININGS / file.relative_to(results)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    return True
+
+
 def readme(
-    run: Mapping[str, str], agreement: pd.DataFrame, measured: pd.DataFrame, folder: Path
+    run: Mapping[str, str],
+    agreement: pd.DataFrame,
+    measured: pd.DataFrame,
+    folder: Path,
+    networks: bool,
 ) -> str:
     """The page that opens the folder.
 
     run: description of the run, with ``device`` and ``date``. agreement: verdicts.
-    measured: `times`. folder: where the set is to lie, as seen from the repository.
+    measured: `times`. folder: where the set is to lie, as seen from the repository. networks:
+    whether the trained networks are in it.
     """
     commit = run["commit"].split(",")[0]
     judged = agreement[agreement["settings"] != NOT_RUN]
@@ -128,6 +172,7 @@ def readme(
         f"$ snakemake --cores {os.cpu_count()} reproduction --configfile mine.yaml",
         "```",
         "",
+        *(_without_training(run["scale"], folder) if networks else []),
         "## Check it",
         "",
         "```console",
@@ -141,6 +186,14 @@ def readme(
         "| `agreement.*` | every number and claim of the paper beside ours, with verdicts |",
         "| `figures/` | the figures, with the numbers they show and where they come from |",
         "| `tables/` | Tables 1 and S1 |",
+        *(
+            [
+                f"| `{TRAININGS}/` | networks of all seeds at both minima, with their loss curves, "
+                "logs and times |"
+            ]
+            if networks
+            else []
+        ),
         f"| `{CONFIGURATION}` | every setting |",
         f"| `{ENVIRONMENT}` | the version of every package |",
         f"| `{TIMES}` | the table below |",
@@ -162,6 +215,26 @@ def readme(
         f"| {measured['core_hours'].sum():.2f} | |",
     ]
     return "\n".join([*lines, ""])
+
+
+def _without_training(scale: str, folder: Path) -> list[str]:
+    """Lines of the page: how to start from the networks that are there."""
+    return [
+        "## Go on from its networks",
+        "",
+        "Trainings that lie where the workflow would put them are not done again. In a clone "
+        f"without results of scale {scale}:",
+        "",
+        "```console",
+        "$ snakemake --cores 1 data",
+        f"$ mkdir -p results/{scale} && cp -r {folder / TRAININGS}/. results/{scale}/",
+        f"$ snakemake --cores {os.cpu_count()} reproduction --configfile mine.yaml",
+        "```",
+        "",
+        "with `mine.yaml` as above, or changed: other pairs, other searches for paths, further "
+        "networks.",
+        "",
+    ]
 
 
 def local_paths(config: Mapping[str, Any]) -> list[str]:

@@ -71,16 +71,64 @@ def test_the_page_tells_what_came_out_what_is_missing_and_how_to_make_it_again(
     run = {"scale": "reduced", "dataset": "mnist", "commit": "0123abc, modified"}
     run |= {"seeds": "fcp 0-11", "device": "cpu", "date": "2026-01-02T03:04:05+00:00"}
     times = reproduction.times(benchmarks, ["fcp"])
-    page = reproduction.readme(run, agreement, times, Path("docs/reproduction"))
+    page = reproduction.readme(run, agreement, times, Path("docs/reproduction"), networks=True)
     assert "1 agrees, 1 differs, 0 inconclusive, 0 not comparable" in page
     assert "Not run: LSTM." in page
     assert "$ git checkout 0123abc\n" in page
     without_git = reproduction.readme(
-        run | {"commit": provenance.UNKNOWN}, agreement, times, Path("docs/reproduction")
+        run | {"commit": provenance.UNKNOWN},
+        agreement,
+        times,
+        Path("docs/reproduction"),
+        networks=False,
     )
     assert "git checkout" not in without_git
+    assert "cp -r docs/reproduction/trainings/. results/reduced/\n" in page
+    assert "trainings" not in without_git
     assert "| train_networks | FCP | 2 | 1.50 | 1.00 | 30 |" in page
     assert "| all | | 3 | 1.70 | 1.10 | |" in page
+
+
+def write(file: Path, size: int = 1) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"x" * size)
+    return file
+
+
+def test_trainings_come_with_curves_logs_and_times(tmp_path: Path) -> None:
+    results, folder = tmp_path / "results/reduced", tmp_path / "set"
+    for name in ("safetensors", "history.csv", "history.csv.sha256", "runs.csv"):
+        write(results / f"training/fcp/sgd/seeds_0-2.{name}")
+    write(results / "logs/train_networks/fcp/sgd/seeds_0-2.log")
+    write(results / "benchmarks/train_networks/fcp/sgd/seeds_0-2.tsv")
+    write(results / "training/fcp/sgd/seeds_0-24.safetensors")  # of another cut of the seeds
+    write(results / "sets/fcp/sgd_train.safetensors")
+    files = reproduction.trainings(results, [results / "training/fcp/sgd/seeds_0-2.history.csv"])
+    assert reproduction.copy_trainings(results, files, folder)
+    copied = {
+        file.relative_to(folder / "trainings").as_posix()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+    assert copied == {
+        "training/fcp/sgd/seeds_0-2.safetensors",
+        "training/fcp/sgd/seeds_0-2.history.csv",
+        "training/fcp/sgd/seeds_0-2.history.csv.sha256",
+        "training/fcp/sgd/seeds_0-2.runs.csv",
+        "logs/train_networks/fcp/sgd/seeds_0-2.log",
+        "benchmarks/train_networks/fcp/sgd/seeds_0-2.tsv",
+    }
+
+
+def test_trainings_too_large_for_a_repository_stay_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, folder = tmp_path / "results", tmp_path / "set"
+    weights = write(results / "training/fcp/sgd/seeds_0-2.safetensors", 11)
+    monkeypatch.setattr(reproduction, "LARGEST_TRAININGS", 10)
+    assert not reproduction.copy_trainings(results, [weights], folder)
+    assert not reproduction.copy_trainings(results, [], folder)
+    assert not folder.exists()
 
 
 def test_a_path_of_the_machine_is_found_wherever_it_stands(tmp_path: Path) -> None:

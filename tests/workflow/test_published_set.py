@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from clones import SMOKE, Workflow
+from clones import SMOKE, Workflow, copy_repository
 from topography import configuration, provenance
 
 MANIFEST = "results/smoke/manifest.csv"
@@ -74,6 +74,16 @@ def test_a_reproduction_is_published_and_verified(finished: Workflow, tmp_path: 
     )
     times = pd.read_csv(published / "times.csv").groupby("stage")["jobs"].sum()
     assert times.to_dict() == {"converge_paths": 16, "find_paths": 24, "train_networks": 8}
+
+    # Its networks spare another clone the trainings, and whatever else is asked of it follows.
+    other = copy_repository(tmp_path / "other")
+    other.run("data", "--cores", "1", *SMOKE)
+    assert "train_networks" in other.rules("tables", *SMOKE)
+    shutil.copytree(published / "trainings", other.folder / "results/smoke")
+    assert other.rules("tables", "figures", *SMOKE).isdisjoint({"train_networks"})
+    other.run("results/table1.csv", "--cores", "1", *SMOKE)
+    table = "results/table1.csv"
+    assert (other.folder / table).read_bytes() == (finished.folder / table).read_bytes()
 
     def verify() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "scripts/verify.py", "docs/reproduction"]
