@@ -112,19 +112,37 @@ def prediction(
 
 def totals(stages: "list[Stage]", seconds: list[float], on_gpu: bool) -> str:
     """What follows from all stages together."""
-    hours = sum(seconds) / HOUR
-    results = sum(stage.results for stage in stages) / MEGA
-    checkpoints = sum(stage.checkpoints for stage in stages) / MEGA
-    if on_gpu:
-        time = f"{hours:.2f} GPU-hours"
-    else:
-        cores = os.cpu_count() or 1
-        time = f"{hours:.2f} core-hours, or {hours / cores:.2f} hours on the {cores} cores here"
-    return (
-        f"Altogether {sum(stage.jobs for stage in stages)} jobs, {time}; {results:.0f} MB on disk, "
-        f"and at most {checkpoints:.0f} MB of checkpoints on the way.\n"
+    from topography import cost
+
+    timed = list(zip(stages, seconds, strict=True))
+    default = [pair for pair in timed if pair[0].rule not in cost.ON_REQUEST]
+    on_request = [pair for pair in timed if pair[0].rule in cost.ON_REQUEST]
+    results = sum(stage.results for stage, _ in default) / MEGA
+    checkpoints = sum(stage.checkpoints for stage, _ in default) / MEGA
+    lines = [
+        f"Altogether {_jobs_and_hours(default, on_gpu)}; {results:.0f} MB on disk, and at most "
+        f"{checkpoints:.0f} MB of checkpoints on the way."
+    ]
+    if on_request:
+        lines.append(
+            f"Converged paths, on request only: at most {_jobs_and_hours(on_request, on_gpu)} more."
+        )
+    lines.append(
         "Not counted: the dataset, and the short jobs for it, selection, analysis, figures and "
         "tables, a few core-seconds each."
+    )
+    return "\n".join(lines)
+
+
+def _jobs_and_hours(timed: "list[tuple[Stage, float]]", on_gpu: bool) -> str:
+    jobs = sum(stage.jobs for stage, _ in timed)
+    hours = sum(seconds for _, seconds in timed) / HOUR
+    if on_gpu:
+        return f"{jobs} jobs, {hours:.2f} GPU-hours"
+    cores = os.cpu_count() or 1
+    return (
+        f"{jobs} jobs, {hours:.2f} core-hours, or {hours / cores:.2f} hours on the {cores} cores "
+        "here"
     )
 
 
@@ -149,6 +167,7 @@ def comparison(
         folders = {
             "train_networks": f"{stage.architecture}/{stage.part}",
             "find_paths": f"{stage.part}/{stage.architecture}/*",
+            "converge_paths": stage.architecture,
         }
         files = sorted(benchmarks.glob(f"{stage.rule}/{folders[stage.rule]}/*.tsv"))
         if not files:

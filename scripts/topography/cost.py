@@ -2,7 +2,8 @@
 
 Counts of evaluations follow from the configuration alone, as the optimizers and the path finder do
 them. Times are these counts times the rates that `topography.probe` measures on a device. Only the
-costly rules are counted, training and path finding; every other job takes seconds.
+costly rules are counted, training and path finding, and the search for converged paths, which is
+made on request; every other job takes seconds.
 
 Everything is proportional to seeds, pairs and images, but for memory: it depends on what shares a
 job, never on how many jobs there are.
@@ -18,7 +19,10 @@ from topography.configuration import (
     architecture_settings,
     for_architecture,
     imported,
+    joined_sets,
     pair_batches,
+    search_settings,
+    searched_pairs,
     seed_batches,
 )
 from topography.device import gpu_numbers
@@ -31,7 +35,8 @@ Settings = Mapping[str, Any]
 # Seconds per unit of every kind of work of one architecture.
 Rates = Mapping[str, float]
 
-TRAIN, PATHS = "train_networks", "find_paths"
+TRAIN, PATHS, CONVERGED = "train_networks", "find_paths", "converge_paths"
+ON_REQUEST = (CONVERGED,)  # not among the default targets
 
 # Kinds of work, and what one unit of each is.
 LOSS = "loss"  # one network, one image
@@ -46,9 +51,10 @@ FLOAT, DOUBLE = 4, 8  # bytes
 LABEL_AND_PIXELS = 1 + PIXELS  # bytes of an image in a dataset's file
 DATASET_IMAGES = 70_000  # of MNIST and Fashion-MNIST; the others have fewer
 HISTORY_ROW = 40  # bytes of a line of a loss curve, about
+CONVERGED_ROW = 100  # bytes of a line of a table of converged paths, about
 
-# Pairs of paths searched side by side in a job, by kind of device, as scripts/find_paths.py has it.
-PAIRS_AT_A_TIME = {"cpu": 4, "cuda": 50}
+# Pairs of paths searched side by side in a job, by rule and kind of device, as the scripts have it.
+PAIRS_AT_A_TIME = {PATHS: {"cpu": 4, "cuda": 50}, CONVERGED: {"cpu": 1, "cuda": 50}}
 
 # How many tensors the size of a training's weights, or of a path's vectors, live at a time, beside
 # those that are counted one by one.
@@ -60,8 +66,8 @@ PATH_VECTORS = 10
 class Stage:
     """All jobs of one rule for one architecture, and one optimizer or landscape.
 
-    part: the optimizer of a training, the landscape of path finding. work: units by kind, of all
-    jobs together. results, checkpoints: bytes on disk, of all jobs; checkpoints are gone at the
+    part: the optimizer of a training, the landscape of a search for paths. work: units by kind, of
+    all jobs together. results, checkpoints: bytes on disk, of all jobs; checkpoints are gone at the
     end. memory: bytes that the largest job needs beside the interpreter and its libraries.
     """
 
@@ -95,6 +101,8 @@ def stages(config: Settings, device: str) -> list[Stage]:
                 found.append(
                     _path_finding(name, architecture, settings, landscape, len(sets), pairs, device)
                 )
+        if joined_sets(config, name, "train"):
+            found.append(_converged(config, name, architecture, settings, device))
     return found
 
 
@@ -141,6 +149,22 @@ def path_work(settings: Settings, landscape: str, pairs: int) -> dict[str, int]:
     }
 
 
+def converged_work(settings: Settings, images: int, pairs: int) -> dict[str, int]:
+    """The most units of work of searching `pairs` paths until they settle, on so many images.
+
+    settings: as `topography.configuration.search_settings` gives them. Searches end earlier where
+    paths settle; more Fourier terms make a step dearer, which is not counted.
+    """
+    searches = pairs * len(settings["terms"])
+    points, fine_points = settings["points"], settings["fine_points"]
+    measured = fine_points + (points if (fine_points - 1) % (points - 1) else 0)
+    steps = settings["steps"] * 2 ** settings["doublings"]
+    return {
+        PATH_GRADIENT: searches * steps * points * (settings["images_per_step"] or images),
+        PATH_LOSS: searches * (settings["doublings"] + 1) * measured * images,
+    }
+
+
 def _training(
     name: str,
     architecture: Architecture,
@@ -184,10 +208,8 @@ def _path_finding(
     vector, paths = FLOAT * architecture.parameter_count, settings["paths"]
     numbers = 2 * paths["points"] + paths["fine_points"] + paths["steps"] + 4  # losses, lengths
     pair = paths["terms"] * vector + numbers * DOUBLE
-    side_by_side = min(max(pairs), PAIRS_AT_A_TIME[device])
-    vectors = (paths["terms"] + 2) * PATH_VECTORS
-    if not isinstance(architecture, DenseInputArchitecture):
-        vectors += paths["fine_points"]  # all points of the paths as networks
+    side_by_side = min(max(pairs), PAIRS_AT_A_TIME[PATHS][device])
+    vectors = _path_vectors(architecture, paths["terms"], paths["fine_points"])
     return Stage(
         rule=PATHS,
         architecture=name,
@@ -202,6 +224,36 @@ def _path_finding(
         + (3 * max(pairs) * pair if device == "cpu" else 0)
         + _activations_memory(architecture, paths["points"], device),
     )
+
+
+def _converged(
+    config: Settings, name: str, architecture: Architecture, settings: Settings, device: str
+) -> Stage:
+    search, pairs = search_settings(config, name), searched_pairs(config, name)
+    sets = len(joined_sets(config, name, "train"))
+    vector, terms = FLOAT * architecture.parameter_count, max(search["terms"])
+    side_by_side = min(pairs, PAIRS_AT_A_TIME[CONVERGED][device])
+    rows = pairs * len(search["terms"]) * (search["doublings"] + 1)
+    return Stage(
+        rule=CONVERGED,
+        architecture=name,
+        part="train",
+        jobs=sets,
+        work=converged_work(search, settings["images"]["train"], sets * pairs),
+        results=sets * rows * CONVERGED_ROW,
+        checkpoints=sets * side_by_side * 3 * terms * vector,  # a path, and Adam's two moments
+        memory=_images_memory(settings, device)
+        + side_by_side * _path_vectors(architecture, terms, search["fine_points"]) * vector
+        + _activations_memory(architecture, search["points"], device),
+    )
+
+
+def _path_vectors(architecture: Architecture, terms: int, fine_points: int) -> int:
+    """Tensors of the size of a weight vector that a path needs while it is searched."""
+    vectors = (terms + 2) * PATH_VECTORS
+    if isinstance(architecture, DenseInputArchitecture):
+        return vectors
+    return vectors + fine_points  # all points of the paths as networks
 
 
 def _images_memory(settings: Settings, device: str) -> int:

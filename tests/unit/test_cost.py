@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+import converge_paths
 import find_paths
 from reference.data import REPOSITORY
-from topography import configuration, cost, probe
+from topography import configuration, convergence_job, cost, probe
 from topography.architectures.base import Architecture, Parameter
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
@@ -115,12 +116,38 @@ def test_paths_are_counted_as_they_are_found(fine_points: int, images_per_step: 
     assert counted.losses == work[cost.PATH_LOSS]
 
 
+@pytest.mark.parametrize("fine_points", [9, 8], ids=["nested", "not nested"])
+def test_converged_paths_are_counted_as_searches_that_never_settle_run(
+    fine_points: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        convergence_job, "settled", lambda lowest, now, tolerance: torch.zeros_like(now, dtype=bool)
+    )
+    settings = {name: value for name, value in PATHS.items() if name != "keep"}
+    settings |= {"terms": [1, 2], "doublings": 2, "tolerance": 0.0, "fine_points": fine_points}
+    counted = Counted()
+    convergence_job.search(
+        objective(counted, TRAIN),
+        torch.eye(3),
+        torch.tensor([[0, 1], [1, 2]]),
+        convergence_job.ConvergenceSettings.from_json(settings),
+        landscape_at=lambda step: objective(counted, 11),
+    )
+    work = cost.converged_work(settings, TRAIN, PAIRS)
+    assert counted.gradients == work[cost.PATH_GRADIENT] == PAIRS * 2 * 12 * 5 * 11
+    assert counted.losses == work[cost.PATH_LOSS]
+
+
 def scale(name: str, changes: dict | None = None) -> dict:
     return configuration.read(REPOSITORY, {"scale": name, **(changes or {})})
 
 
 def total(config: dict, kind: str) -> int:
-    return sum(stage.work.get(kind, 0) for stage in cost.stages(config, "cpu"))
+    return sum(
+        stage.work.get(kind, 0)
+        for stage in cost.stages(config, "cpu")
+        if stage.rule not in cost.ON_REQUEST
+    )
 
 
 KINDS = [
@@ -162,17 +189,19 @@ def test_memory_depends_on_what_shares_a_job_alone() -> None:
 
 
 def test_the_jobs_of_the_paper() -> None:
-    jobs = {cost.TRAIN: 0, cost.PATHS: 0}
+    jobs = {cost.TRAIN: 0, cost.PATHS: 0, cost.CONVERGED: 0}
     for stage in cost.stages(scale("paper"), "cpu"):
         jobs[stage.rule] += stage.jobs
-    assert jobs == {cost.TRAIN: 24, cost.PATHS: 144}  # as config/paper.yaml says
+    # as config/paper.yaml says; a job per architecture and set for converged paths
+    assert jobs == {cost.TRAIN: 24, cost.PATHS: 144, cost.CONVERGED: 16}
 
 
 def test_as_many_pairs_at_a_time_as_the_script_takes() -> None:
-    assert cost.PAIRS_AT_A_TIME == {
-        "cpu": find_paths.CPU_PAIRS_PER_BATCH,
-        "cuda": find_paths.GPU_PAIRS_PER_BATCH,
-    }
+    for rule, script in ((cost.PATHS, find_paths), (cost.CONVERGED, converge_paths)):
+        assert cost.PAIRS_AT_A_TIME[rule] == {
+            "cpu": script.CPU_PAIRS_PER_BATCH,
+            "cuda": script.GPU_PAIRS_PER_BATCH,
+        }
 
 
 def test_seconds_are_units_times_rates() -> None:

@@ -18,6 +18,7 @@ from topography.errors import TopographyError
 
 COLUMNS = ["rule", "architecture", "part", "jobs", "minutes_per_job", "core_hours"]
 SIZES = ["MB_per_job", "MB_on_disk"]
+RULES = (cost.TRAIN, cost.PATHS, cost.CONVERGED)
 
 
 def command(workflow: Workflow, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +36,7 @@ def table(text: str) -> pd.DataFrame:
     rows = [line.split() for line in text.splitlines()]
     first = next(number for number, row in enumerate(rows) if row[:1] == ["rule"])
     width = len(rows[first])
-    body = [row for row in rows[first + 1 :] if row[0] in (cost.TRAIN, cost.PATHS)]
+    body = [row for row in rows[first + 1 :] if row[0] in RULES]
     assert all(len(row) == width for row in body)
     return pd.DataFrame(body, columns=rows[first])
 
@@ -59,10 +60,12 @@ def test_the_estimate_of_a_scale(fresh: Workflow) -> None:
     assert done.returncode == 0, done.stderr
     rows = table(done.stdout)
     assert list(rows) == [*COLUMNS, *SIZES]
-    assert len(rows) == 4 * (2 + 2)  # architectures; optimizers and landscapes
-    assert rows["jobs"].astype(int).sum() == 8 + 24  # as the dry run has it
+    assert len(rows) == 4 * (2 + 2 + 1)  # architectures; optimizers, landscapes, converged paths
+    jobs = rows["jobs"].astype(int).groupby(rows["rule"]).sum()
+    assert jobs.tolist() == [16, 24, 8]  # as the dry run has it
     assert (rows["core_hours"].astype(float) > 0).all()
-    assert "32 jobs" in done.stdout
+    assert "Altogether 32 jobs" in done.stdout
+    assert "on request only: at most 16 jobs" in done.stdout
     assert "Not counted" in done.stdout
 
 
@@ -78,13 +81,22 @@ def test_without_benchmark_files_there_is_nothing_to_compare_with(fresh: Workflo
 
 def test_predictions_stand_beside_the_benchmarks_of_a_run(finished: Workflow) -> None:
     stages = smoke_stages(finished)
+    made = [stage for stage in stages if stage.rule not in cost.ON_REQUEST]
     benchmarks = finished.folder / "results/smoke/benchmarks"
     rows = estimate.comparison(stages, [8.0] * len(stages), 0, benchmarks)
-    assert len(rows) == len(stages)
-    assert list(rows["jobs"]) == [f"{stage.jobs} of {stage.jobs}" for stage in stages]
+    assert list(rows["jobs"]) == [f"{stage.jobs} of {stage.jobs}" for stage in made]
     assert (rows["predicted_s"] == 8.0).all()
     first = pd.read_csv(benchmarks / "train_networks/fcp/sgd/seeds_0-3.tsv", sep="\t")
     assert rows.loc[0, "measured_s"] == pytest.approx(first["s"][0], abs=0.1)
+
+
+def test_converged_paths_are_compared_too(tmp_path: Path) -> None:
+    stage = cost.Stage(cost.CONVERGED, "fcp", "train", 4, {}, 0, 0, 0)
+    file = tmp_path / "converge_paths/fcp/sgd_test.tsv"
+    file.parent.mkdir(parents=True)
+    file.write_text("s\tmax_rss\tcpu_time\n10\t100.0\t9.0\n")
+    (row,) = estimate.comparison([stage], [30.0], 0, tmp_path).to_dict("records")
+    assert (row["jobs"], row["predicted_s"], row["measured_s"]) == ("1 of 4", 7.5, 10.0)
 
 
 def test_a_part_of_a_run_is_compared_with_that_part_of_the_prediction(tmp_path: Path) -> None:
