@@ -49,7 +49,7 @@ def main() -> None:
     import torch
 
     from topography import configuration, cost, probe
-    from topography.device import choose_device
+    from topography.device import choose_device, set_up_processor
 
     if args.settings is None:
         changes: dict[str, Any] = {}
@@ -60,9 +60,7 @@ def main() -> None:
         config = configuration.read(REPOSITORY, changes)
     else:
         config = args.settings
-    # As the jobs do it, see topography.jobs.
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(1)
+    set_up_processor(threads=1)
     device = choose_device(config["device"])
     torch.zeros(1, device=device)
     startup = time.process_time()  # what every job spends too: Python, its libraries, the device

@@ -11,7 +11,7 @@ import torch
 from topography.architectures.base import Architecture
 from topography.command_line import settings
 from topography.datasets import read_dataset
-from topography.device import choose_device
+from topography.device import choose_device, set_up_processor
 from topography.fingerprint import code_id
 from topography.objective import Objective
 from topography.storage import sha256_of_file
@@ -50,13 +50,8 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def set_up_device(arguments: argparse.Namespace) -> torch.device:
-    """The device to compute on; limits the CPU threads.
-
-    Where networks are sure of an image, most of its gradients are too small for normal
-    floating-point numbers, and CPUs take many times as long over such: they count as zero.
-    """
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(arguments.threads)
+    """The device to compute on; the processor is set up for it."""
+    set_up_processor(arguments.threads)
     return choose_device(arguments.device)
 
 

@@ -16,6 +16,7 @@ import torch
 
 from topography.architectures import get_architecture
 from topography.datasets import read_dataset
+from topography.device import set_up_processor
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.paths import find_paths
@@ -66,8 +67,7 @@ def measure(
 ) -> tuple[float, float, float]:
     """Seconds of an iteration of L-BFGS or of an Adam step, these per network and image in us
     (for a path per point too), and the peak memory of this process in MB."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    set_up_processor(threads=1)
     dataset = read_dataset(data, images, 1)
     pixels = torch.from_numpy(dataset.train_images).flatten(1).float() / 255.0
     architecture = get_architecture(name)

@@ -20,6 +20,7 @@ import torch
 from topography.architectures import get_architecture
 from topography.configuration import architecture_settings, for_architecture, read
 from topography.datasets import read_dataset
+from topography.device import set_up_processor
 from topography.objective import Objective
 from topography.path_job import PathSettings, find_and_measure, read_pairs, read_weights
 
@@ -77,8 +78,7 @@ def shortcut(text: str) -> tuple[int, int]:
 
 def main() -> None:
     args = arguments()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    set_up_processor(threads=1)
     config = read(Path(), {"scale": args.scale})
     for name in args.architectures or config["architectures"]:
         settings = for_architecture(config, name)

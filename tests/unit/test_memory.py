@@ -1,5 +1,6 @@
 """A batch that does not fit the memory is halved, and its results stay the same."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,27 @@ command_line.run(main)
     )
     assert done.returncode == 1
     assert done.stderr == "error: out of memory. Lower training.seeds_per_job.\n"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries decide themselves")
+def test_memory_that_is_freed_and_needed_again_stays_with_the_process() -> None:
+    done = run(
+        """
+from topography.device import set_up_processor
+
+def faults(rounds):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        [torch.ones(1_000_000) for _ in range(8)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+set_up_processor(threads=1)
+faults(2)
+print(faults(10))
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 100, "a round without it takes hundreds"
 
 
 def test_other_errors_pass_through() -> None:
