@@ -227,7 +227,7 @@ def test_scale_reduced_trains_as_published_numbers_need_it(architecture: str) ->
     }
     assert found["training"] == []
     searched = {text.split(" is ")[0] for text in found["paths"]}
-    assert searched == {"paths.images_per_step", "paths.keep"}
+    assert searched == {"paths.images_per_step", "paths.steps", "paths.keep"}
     cut = {text.split(" is ")[0] for text in found["sample"]}
     assert cut == {"training.seeds", "selection.keep", "pairs.count"}
     assert not any("sample" in entry["needs"] for entry in CONTENT["claims"])

@@ -85,19 +85,21 @@ def test_the_paper_scale_has_the_values_of_the_paper(architecture: str) -> None:
         assert value == expected, key
 
 
-# What scale "reduced" cuts: the number of networks and pairs, and images in the steps of a path.
+# What scale "reduced" cuts: the number of networks and pairs, and images in the steps of a path, of
+# which there are more.
 CUT = [
     ("training", "seeds"),
     ("selection", "keep"),
     ("pairs", "count"),
     ("paths", "images_per_step"),
+    ("paths", "steps"),
     ("paths", "keep"),
 ]
 REDUCED = {
-    "fcp": (12, 8, 28, 6000, "last"),
-    "autoencoder": (12, 8, 28, 3000, "last"),
-    "lenet": (4, 3, 3, 500, "last"),
-    "lstm": (4, 3, 3, 500, "last"),
+    "fcp": (12, 8, 28, 500, 200, "last"),
+    "autoencoder": (12, 8, 28, 500, 200, "last"),
+    "lenet": (5, 4, 6, 500, 200, "last"),
+    "lstm": (5, 4, 6, 500, 200, "last"),
 }
 
 
