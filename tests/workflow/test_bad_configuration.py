@@ -96,10 +96,10 @@ CUT = [
     ("paths", "keep"),
 ]
 REDUCED = {
-    "fcp": (12, 8, 28, 500, 200, "last"),
-    "autoencoder": (12, 8, 28, 500, 200, "last"),
-    "lenet": (5, 4, 6, 500, 200, "last"),
-    "lstm": (5, 4, 6, 500, 200, "last"),
+    "fcp": (12, 8, 28, 500, 150, "last"),
+    "autoencoder": (12, 8, 28, 500, 150, "last"),
+    "lenet": (5, 4, 6, 500, 150, "last"),
+    "lstm": (5, 4, 6, 500, 150, "last"),
 }
 
 
