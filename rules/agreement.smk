@@ -110,11 +110,9 @@ rule reproduction:
     params:
         settings=json.dumps(config),
         run=RUN_DESCRIPTION,
-        results=f"results/{config['scale']}",
         target="docs/reproduction",
     shell:
         "exec python scripts/publish_reproduction.py --figures {input.figures:q}"
         " --tables {input.tables:q} --agreement {input.agreement:q} --settings {params.settings:q}"
-        " --run {params.run:q} --results {params.results:q} --histories {input.histories:q}"
-        " --target {params.target:q}"
+        " --run {params.run:q} --histories {input.histories:q} --target {params.target:q}"
         " > {log:q} 2>&1"

@@ -13,9 +13,6 @@ from topography.tables import write_text
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--results", type=Path, required=True, help="folder of the scale: results/<scale>"
-    )
     lists = {
         "--figures": "figures to publish, all suffixes, with the JSON files that describe them",
         "--tables": "tables to publish",
@@ -30,7 +27,12 @@ def parse_arguments() -> argparse.Namespace:
         required=True,
         help="JSON object: the complete configuration",
     )
-    parser.add_argument("--run", type=Path, required=True, help="JSON file about the run")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        required=True,
+        help="JSON file about the run, in the folder of its scale: results/<scale>/provenance.json",
+    )
     parser.add_argument(
         "--target", type=Path, required=True, help="folder to make, or a published set to replace"
     )
@@ -42,8 +44,9 @@ def main() -> None:
     arguments = parse_arguments()
     config = arguments.settings
     agreement = next(file for file in arguments.agreement if file.suffix == ".csv")
-    times = reproduction.times(arguments.results / "benchmarks", config["architectures"])
-    trainings = reproduction.trainings(arguments.results, arguments.histories)
+    results = arguments.run.parent
+    times = reproduction.times(results / "benchmarks", config["architectures"])
+    trainings = reproduction.trainings(results, arguments.histories)
     run = {**_read(arguments.run), **_origin(arguments.figures)}
     with reproduction.replaced(arguments.target) as folder:
         for name, files in (
@@ -54,7 +57,7 @@ def main() -> None:
             (folder / name).mkdir(exist_ok=True)
             for file in files:
                 shutil.copyfile(file, folder / name / file.name)
-        networks = reproduction.copy_trainings(arguments.results, trainings, folder)
+        networks = reproduction.copy_trainings(results, trainings, folder)
         text = reproduction.published_configuration(config)
         write_text(folder / reproduction.CONFIGURATION, text)
         storage.write_table(folder / reproduction.ENVIRONMENT, reproduction.environment())
