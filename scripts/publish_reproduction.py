@@ -17,10 +17,16 @@ def parse_arguments() -> argparse.Namespace:
         "--figures": "figures to publish, all suffixes, with the JSON files that describe them",
         "--tables": "tables to publish",
         "--agreement": "the agreement report: .html, .csv and .md",
-        "--histories": "loss curves of all trainings, by which their other files are found",
     }
     for name, text in lists.items():
-        parser.add_argument(name, type=Path, nargs="*", required=True, help=text)
+        parser.add_argument(name, type=Path, nargs="+", required=True, help=text)
+    parser.add_argument(
+        "--histories",
+        type=Path,
+        nargs="*",
+        required=True,
+        help="loss curves of all trainings, if any, by which their other files are found",
+    )
     parser.add_argument(
         "--settings",
         type=command_line.settings,
