@@ -102,6 +102,7 @@ rule reproduction:
         tables=expand("results/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]),
         agreement=rules.publish_agreement.output,
         histories=history_files(ARCHITECTURES),
+        searches=[*barrier_files("train"), *barrier_files("test"), *search_files()],
     log:
         "<logs>/reproduction.log",
     # With --sdm conda it tells the versions of this one only; all are pinned in envs/.
@@ -114,5 +115,5 @@ rule reproduction:
     shell:
         "exec python scripts/publish_reproduction.py --figures {input.figures:q}"
         " --tables {input.tables:q} --agreement {input.agreement:q} --settings {params.settings:q}"
-        " --run {params.run:q} --histories {input.histories:q} --target {params.target:q}"
-        " > {log:q} 2>&1"
+        " --run {params.run:q} --histories {input.histories:q} --searches {input.searches:q}"
+        " --target {params.target:q} > {log:q} 2>&1"

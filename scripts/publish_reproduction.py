@@ -17,6 +17,7 @@ def parse_arguments() -> argparse.Namespace:
         "--figures": "figures to publish, all suffixes, with the JSON files that describe them",
         "--tables": "tables to publish",
         "--agreement": "the agreement report: .html, .csv and .md",
+        "--searches": "tables of path searches, below barriers/ and converged/ of the scale",
     }
     for name, text in lists.items():
         parser.add_argument(name, type=Path, nargs="+", required=True, help=text)
@@ -53,6 +54,8 @@ def main() -> None:
     results = arguments.run.parent
     times = reproduction.times(results / "benchmarks", config["architectures"])
     trainings = reproduction.trainings(results, arguments.histories)
+    searches = reproduction.searches(results, arguments.searches)
+    networks = reproduction.can_be_published(trainings)
     run = {**_read(arguments.run), **_origin(arguments.figures)}
     with reproduction.replaced(arguments.target) as folder:
         for name, files in (
@@ -63,7 +66,9 @@ def main() -> None:
             (folder / name).mkdir(exist_ok=True)
             for file in files:
                 shutil.copyfile(file, folder / name / file.name)
-        networks = reproduction.copy_trainings(results, trainings, folder)
+        if networks:
+            reproduction.copy_computed(results, trainings, folder / reproduction.TRAININGS)
+        reproduction.copy_computed(results, searches, folder / reproduction.SEARCHES)
         text = reproduction.published_configuration(config)
         write_text(folder / reproduction.CONFIGURATION, text)
         storage.write_table(folder / reproduction.ENVIRONMENT, reproduction.environment())

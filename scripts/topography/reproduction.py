@@ -1,8 +1,8 @@
 """A set of results as it is published: what made it, on what, and in which time.
 
-A folder with figures, tables and the agreement report, the trained networks behind them, the
-configuration and the versions they were made with, a README that tells how to make it again, and a
-manifest for scripts/verify.py.
+A folder with figures, tables and the agreement report, the trained networks and the heights of
+paths behind them, the configuration and the versions they were made with, a README that tells how
+to make it again, and a manifest for scripts/verify.py.
 """
 
 import importlib.metadata
@@ -11,7 +11,7 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ CONFIGURATION, ENVIRONMENT, TIMES, README = (
 # They come along as long as a git repository can well carry them.
 TRAININGS = "trainings"
 LARGEST_TRAININGS = 64 * 2**20  # bytes
+# Tables of path searches, with their times: a run that finds them searches nothing.
+SEARCHES = "searches"
+SEARCH_STAGES = {"barriers": "find_paths", "converged": "converge_paths"}
 # They change no result, and where the data lie is a matter of the machine.
 NOT_PUBLISHED = ("data_source", "device")
 
@@ -123,19 +126,34 @@ def trainings(results: Path, histories: Iterable[Path]) -> list[Path]:
     ]
 
 
-def copy_trainings(results: Path, files: Iterable[Path], folder: Path) -> bool:
-    """Copy files of `trainings` below folder/trainings, unless they are too large to be published.
+def searches(results: Path, tables: Iterable[Path]) -> list[Path]:
+    """Every file about some path searches: tables with a row per pair, checksums and times.
 
-    Returns whether there is something to go on from.
+    Args:
+        results: folder of the scale.
+        tables: ``results/barriers/<landscape>/<architecture>/<set>.csv`` and
+            ``results/converged/<architecture>/<set>.csv``.
     """
-    files = list(files)
-    if not files or sum(file.stat().st_size for file in files) > LARGEST_TRAININGS:
-        return False
+    files = []
+    for table in tables:
+        kind, *names = table.relative_to(results).with_suffix("").parts
+        times = (results / "benchmarks" / SEARCH_STAGES[kind]).joinpath(*names)
+        files += [*table.parent.glob(f"{table.name}*"), *times.glob("*.tsv")]
+        files += times.parent.glob(f"{times.name}.tsv")
+    return sorted(files)
+
+
+def copy_computed(results: Path, files: Iterable[Path], folder: Path) -> None:
+    """Copy files of the scale's folder to where they would lie if that were `folder`."""
     for file in files:
-        copy = folder / TRAININGS / file.relative_to(results)
+        copy = folder / file.relative_to(results)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
-    return True
+
+
+def can_be_published(files: Sequence[Path]) -> bool:
+    """Whether there are trainings to go on from, and a repository can carry them."""
+    return 0 < sum(file.stat().st_size for file in files) <= LARGEST_TRAININGS
 
 
 def readme(
@@ -194,6 +212,8 @@ def readme(
             if networks
             else []
         ),
+        f"| `{SEARCHES}/` | heights of the paths of every pair, at first and as the search goes "
+        "on, with times |",
         f"| `{CONFIGURATION}` | every setting |",
         f"| `{ENVIRONMENT}` | the version of every package |",
         f"| `{TIMES}` | the table below |",
@@ -233,6 +253,15 @@ def _without_training(scale: str, folder: Path) -> list[str]:
         "",
         "with `mine.yaml` as above, or changed: other pairs, other searches for paths, further "
         "networks.",
+        "",
+        "Where pairs and searches stay as they are, the searches can be kept too. They have to be "
+        "younger than the networks they join, so that the order matters: first the networks, then",
+        "",
+        "```console",
+        f"$ snakemake --cores {os.cpu_count()} results/table1.csv --configfile mine.yaml",
+        f"$ cp -r {folder / SEARCHES}/. results/{scale}/",
+        f"$ snakemake --cores {os.cpu_count()} reproduction --configfile mine.yaml",
+        "```",
         "",
     ]
 

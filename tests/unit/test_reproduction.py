@@ -85,6 +85,7 @@ def test_the_page_tells_what_came_out_what_is_missing_and_how_to_make_it_again(
     assert "git checkout" not in without_git
     assert "cp -r docs/reproduction/trainings/. results/reduced/\n" in page
     assert "trainings" not in without_git
+    assert "cp -r docs/reproduction/searches/. results/reduced/\n" in page
     assert "| train_networks | FCP | 2 | 1.50 | 1.00 | 30 |" in page
     assert "| all | | 3 | 1.70 | 1.10 | |" in page
 
@@ -93,6 +94,10 @@ def write(file: Path, size: int = 1) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"x" * size)
     return file
+
+
+def names(folder: Path) -> set[str]:
+    return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_trainings_come_with_curves_logs_and_times(tmp_path: Path) -> None:
@@ -104,13 +109,8 @@ def test_trainings_come_with_curves_logs_and_times(tmp_path: Path) -> None:
     write(results / "training/fcp/sgd/seeds_0-24.safetensors")  # of another cut of the seeds
     write(results / "sets/fcp/sgd_train.safetensors")
     files = reproduction.trainings(results, [results / "training/fcp/sgd/seeds_0-2.history.csv"])
-    assert reproduction.copy_trainings(results, files, folder)
-    copied = {
-        file.relative_to(folder / "trainings").as_posix()
-        for file in folder.rglob("*")
-        if file.is_file()
-    }
-    assert copied == {
+    reproduction.copy_computed(results, files, folder)
+    assert names(folder) == {
         "training/fcp/sgd/seeds_0-2.safetensors",
         "training/fcp/sgd/seeds_0-2.history.csv",
         "training/fcp/sgd/seeds_0-2.history.csv.sha256",
@@ -120,15 +120,36 @@ def test_trainings_come_with_curves_logs_and_times(tmp_path: Path) -> None:
     }
 
 
+def test_searches_come_with_times_for_each_set(tmp_path: Path) -> None:
+    results, folder = tmp_path / "results/reduced", tmp_path / "set"
+    tables = [
+        write(results / "barriers/train/fcp/sgd_train.csv"),
+        write(results / "converged/fcp/sgd_train.csv"),
+    ]
+    write(results / "barriers/train/fcp/sgd_train.csv.sha256")
+    write(results / "barriers/train/fcp/sgd_test.csv")  # not asked for
+    write(results / "benchmarks/find_paths/train/fcp/sgd_train/pairs_0-6.tsv")
+    write(results / "benchmarks/find_paths/test/fcp/sgd_train/pairs_0-6.tsv")
+    write(results / "benchmarks/converge_paths/fcp/sgd_train.tsv")
+    write(results / "paths/train/fcp/sgd_train/pairs_0-6.safetensors")
+    reproduction.copy_computed(results, reproduction.searches(results, tables), folder)
+    assert names(folder) == {
+        "barriers/train/fcp/sgd_train.csv",
+        "barriers/train/fcp/sgd_train.csv.sha256",
+        "converged/fcp/sgd_train.csv",
+        "benchmarks/find_paths/train/fcp/sgd_train/pairs_0-6.tsv",
+        "benchmarks/converge_paths/fcp/sgd_train.tsv",
+    }
+
+
 def test_trainings_too_large_for_a_repository_stay_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results, folder = tmp_path / "results", tmp_path / "set"
-    weights = write(results / "training/fcp/sgd/seeds_0-2.safetensors", 11)
     monkeypatch.setattr(reproduction, "LARGEST_TRAININGS", 10)
-    assert not reproduction.copy_trainings(results, [weights], folder)
-    assert not reproduction.copy_trainings(results, [], folder)
-    assert not folder.exists()
+    weights = [write(tmp_path / "seeds_0-2.safetensors", 5), write(tmp_path / "log", 5)]
+    assert reproduction.can_be_published(weights)
+    assert not reproduction.can_be_published([*weights, write(tmp_path / "one more", 1)])
+    assert not reproduction.can_be_published([])
 
 
 def test_a_path_of_the_machine_is_found_wherever_it_stands(tmp_path: Path) -> None:

@@ -60,6 +60,12 @@ def test_the_results_of_a_scale_can_be_verified(finished: Workflow) -> None:
         assert path in set(listed)
 
 
+def go_on_from(folder: Path, workflow: Workflow) -> None:
+    """As cp -r does it: into a folder that is there, and as new files, younger than what is."""
+    target = workflow.folder / "results/smoke"
+    shutil.copytree(folder, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
+
+
 def test_a_reproduction_is_published_and_verified(finished: Workflow, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "clone")
     shutil.copytree(finished.folder, workflow.folder, symlinks=True)
@@ -75,21 +81,20 @@ def test_a_reproduction_is_published_and_verified(finished: Workflow, tmp_path: 
     times = pd.read_csv(published / "times.csv").groupby("stage")["jobs"].sum()
     assert times.to_dict() == {"converge_paths": 16, "find_paths": 24, "train_networks": 8}
 
-    # Its networks spare another clone the trainings, and whatever else is asked of it follows.
+    # What it holds spares another clone the trainings, and then the searches.
     other = copy_repository(tmp_path / "other")
     other.run("data", "--cores", "1", *SMOKE)
     assert "train_networks" in other.rules("tables", *SMOKE)
-    # As cp -r does it: into a folder that is there, and as new files, younger than the data.
-    shutil.copytree(
-        published / "trainings",
-        other.folder / "results/smoke",
-        copy_function=shutil.copyfile,
-        dirs_exist_ok=True,
-    )
-    assert other.rules("tables", "figures", *SMOKE).isdisjoint({"train_networks"})
+    go_on_from(published / "trainings", other)
     other.run("results/table1.csv", "--cores", "1", *SMOKE)
-    table = "results/table1.csv"
-    assert (other.folder / table).read_bytes() == (finished.folder / table).read_bytes()
+    assert other.rules("reproduction", *SMOKE) >= {"find_paths", "converge_paths"}
+    go_on_from(published / "searches", other)
+    rules = other.rules("reproduction", *SMOKE)
+    assert rules.isdisjoint({"train_networks", "find_paths", "converge_paths"})
+    assert {"plot_barriers", "judge_agreement"} <= rules
+    other.run("results/fig4.csv", "--cores", "1", *SMOKE)
+    for file in ("results/table1.csv", "results/fig4.csv"):
+        assert (other.folder / file).read_bytes() == (finished.folder / file).read_bytes()
 
     def verify() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "scripts/verify.py", "docs/reproduction"]
