@@ -27,8 +27,8 @@ def arguments() -> argparse.Namespace:
         "--settings",
         type=command_line.settings,
         required=True,
-        help="JSON object: terms (a list), steps, doublings, tolerance, points, fine_points, "
-        "penalty, learning_rate, images_per_step (null for all), images_seed, precision",
+        help="JSON object: first (as --path-settings of find_paths.py), terms (a list), doublings, "
+        "tolerance, points, learning_rate, images_per_step (null for all)",
     )
     parser.add_argument("--output", type=Path, required=True, help="CSV to write")
     return parser.parse_args()
@@ -62,7 +62,7 @@ def main() -> None:
         weights,
         pairs,
         settings,
-        landscape_at=path_job.samples(landscape, settings.images_per_step, settings.images_seed),
+        landscape_at=convergence_job.landscapes(landscape, settings),
         pairs_per_batch=CPU_PAIRS_PER_BATCH if device.type == "cpu" else GPU_PAIRS_PER_BATCH,
         checkpoint=checkpoint,
         progress=Progress(label, len(settings.terms) * len(pairs) * settings.most_steps),

@@ -67,11 +67,13 @@ CONVERGED_EXPLANATION = (
     "Here it goes on, for some pairs of each set, until a doubling of the steps hardly lowers the "
     "barrier above the ends, or the steps allowed are spent. The first measurement, after the "
     "steps of Figure 4, is set beside the lowest path found for each pair, both on the fine grid. "
-    "What has not settled may still fall: its height is an upper bound. The ordering of the "
+    "Every height is an upper bound. The ordering of the "
     "optimizers survives if the whole 95 % interval of their difference stays on its side of zero, "
     "reverses if it lies on the other side, and vanishes if it lies within "
     f"{100 * convergence.NEGLIGIBLE:g} % of the first difference; else, or where there was no "
-    "ordering at first, it is inconclusive. Intervals come from resampled runs, as for barriers."
+    'ordering at first, it is inconclusive. "So far" stands where fewer than nine in ten paths of '
+    "an optimizer have settled, so that the others may still fall. Intervals come from resampled "
+    "runs, as for barriers."
 )
 
 

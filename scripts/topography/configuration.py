@@ -193,11 +193,12 @@ def searched_pairs(config: Settings, architecture: str) -> int:
 
 
 def search_settings(config: Settings, architecture: str) -> dict[str, Any]:
-    """How paths of one architecture are searched on: `converged`, the rest as in `paths`."""
+    """How paths of one architecture are searched on: first as `paths` says, then `converged`."""
     settings = for_architecture(config, architecture)
-    unused = ("keep", "landscapes", "pairs")
-    section = merge(settings["paths"], settings["converged"])
-    return {name: value for name, value in section.items() if name not in unused}
+    first = {**settings["paths"], "keep": "last"}
+    later = {name: value for name, value in settings["converged"].items() if name != "pairs"}
+    del first["landscapes"]
+    return {"first": first, **later}
 
 
 def geometry_runs(config: Settings, study: str) -> dict[str, dict[str, Any]]:

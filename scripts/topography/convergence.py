@@ -25,6 +25,9 @@ MEASURES = {"height": "heights", "barrier": "barriers above the ends"}
 SURVIVES, VANISHES, REVERSES = "survives", "vanishes", "reverses"
 # A gap between the optimizers has vanished when it is surely below this fraction of the first one.
 NEGLIGIBLE = 0.1
+# Added to a verdict where fewer than this fraction of the paths of an optimizer have settled: the
+# others may still fall, and by how much is not known.
+SO_FAR, SETTLED_ENOUGH = " so far", 0.9
 
 
 class ConvergenceError(TopographyError):
@@ -92,7 +95,7 @@ def orderings(searches: Searches) -> pd.DataFrame:
         resampled runs; ``..._probability``: that a path of SGD is lower than one of L-BFGS (the
         effect size of the Mann-Whitney test). ``terms`` and ``steps``: of the first measurement.
         ``settled_sgd``, ``settled_lbfgs``: fraction of pairs that settled in the search with most
-        terms. ``runs``: the fewest of both sets.
+        terms. ``runs``: the fewest of both sets. ``verdict``: with "so far" unless most settled.
     """
     rows = []
     for architecture in dict.fromkeys(architecture for architecture, _ in searches):
@@ -160,8 +163,12 @@ def _gap(value: float, low: float, high: float) -> str:
 
 def _settled(rows: pd.DataFrame) -> str:
     """How many searches of an architecture ended because the path had settled."""
-    sgd, lbfgs = (100 * rows[f"settled_{name}"].mean() for name in ("sgd", "lbfgs"))
-    return f"Settled: {sgd:.0f} % of the paths of SGD, {lbfgs:.0f} % of those of L-BFGS."
+    parts = [
+        f"of {row.weights} weights {100 * row.settled_sgd:.0f} % of the paths of SGD and "
+        f"{100 * row.settled_lbfgs:.0f} % of those of L-BFGS"
+        for row in rows.drop_duplicates("weights").itertuples()
+    ]
+    return f"Settled: {', '.join(parts)}."
 
 
 def _ordering(
@@ -195,7 +202,11 @@ def _ordering(
     for name, table in zip(names, tables, strict=True):
         last = table[table["terms"] == table["terms"].max()].groupby("pair").last()
         row[f"settled_{name.split('_')[0]}"] = last["settled"].mean()
-    return {**row, "verdict": verdict(gaps["first"], gaps["converged"])}
+    answer = verdict(gaps["first"], gaps["converged"])
+    open_end = min(row["settled_lbfgs"], row["settled_sgd"]) < SETTLED_ENOUGH
+    if answer != claims.INCONCLUSIVE and open_end:
+        answer += SO_FAR
+    return {**row, "verdict": answer}
 
 
 def _with_interval(name: str, values: np.ndarray, runs: int) -> dict[str, float]:

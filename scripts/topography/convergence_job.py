@@ -3,10 +3,14 @@
 100 Adam steps, as in the paper, leave a path far from the lowest one that FourierPathFinder can
 find, so that its height partly measures the search. Here the search goes on, and heights are taken
 each time the number of steps has doubled.
+
+What counts now is not what the paper does but how low a path gets. So steps are larger, losses are
+taken at few random points of the path instead of many fixed ones, between which it could hide a
+barrier, and the path measured is the mean over the last part of the search, which the noise of
+random images and points hardly reaches.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,72 +21,104 @@ from torch import Tensor
 from topography.checkpoint import Checkpoint
 from topography.errors import TopographyError
 from topography.landscape import Landscape
+from topography.objective import Objective
+from topography.path_job import PathSettings, samples
 from topography.paths import Adam, LandscapeAt, Paths, path_losses_and_gradients
 from topography.precision import matrix_products, product_type
 from topography.progress import Progress
+from topography.randomness import generator
 
 # Of the rows that `search` returns; `pair` counts from 0 in the order of the pairs.
 COLUMNS = ("pair", "terms", "steps", "start_loss", "end_loss", "height", "fine_height", "settled")
-ADAM_TENSORS = ("values", "mean", "square")
+# Step n of N counts in the mean in proportion to some (n / N)^8 (Shamir & Zhang, 2013, Section 4):
+# mostly the last quarter does, however long the search.
+AVERAGING_POWER = 8
 
 
 @dataclass(frozen=True)
 class ConvergenceSettings:
-    """How far paths are searched, and where they are measured.
+    """How paths are searched on, and until when.
 
-    terms: numbers of Fourier terms, each a search of its own. steps: to the first measurement.
-    doublings: of the steps, at most. tolerance: a path has settled when a doubling lowers its
-    barrier by a smaller fraction. Others as in `topography.path_job.PathSettings`.
+    first: the search up to the first measurement, and what holds for all of it: its ``steps``,
+    ``points``, ``fine_points``, ``penalty``, ``images_seed`` and ``precision``. terms: numbers of
+    Fourier terms, each a search of its own. doublings: of the steps, at most. tolerance: a path has
+    settled when a doubling lowers its barrier by a smaller fraction of the first one. From the
+    first measurement on, a step follows the gradient at ``points`` random values of t on
+    ``images_per_step`` random images (None for all), with ``learning_rate``.
     """
 
+    first: PathSettings
     terms: list[int]
-    steps: int
     doublings: int
     tolerance: float
     points: int
-    fine_points: int
-    penalty: float
     learning_rate: float
     images_per_step: int | None
-    images_seed: int
-    precision: str
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "ConvergenceSettings":
         """Settings from a JSON object. Raises TopographyError for missing or unknown names."""
         try:
-            return cls(**settings)
+            result = cls(**settings)
+            return replace(result, first=PathSettings(**settings["first"]))
         except TypeError as error:
             raise TopographyError(f"--settings {settings}: {error}") from error
 
     @property
     def most_steps(self) -> int:
         """Steps after which a search ends, settled or not."""
-        return self.steps * 2**self.doublings
+        return self.first.steps * 2**self.doublings
 
     @property
     def measured_at(self) -> list[int]:
         """Steps after which a path is measured."""
-        return [self.steps * 2**doubling for doubling in range(self.doublings + 1)]
+        return [self.first.steps * 2**doubling for doubling in range(self.doublings + 1)]
 
-    def rate(self, step: int) -> float:
-        """Learning rate of a step, counted from 0.
+    def goes_on(self, step: int) -> bool:
+        """Whether a step, counted from 0, is one after the first measurement."""
+        return step >= self.first.steps
 
-        Constant up to the first measurement, then falling as one over the square root of the steps:
-        the noise of gradients on samples of images would otherwise keep paths from settling.
-        """
-        return self.learning_rate * min(1.0, math.sqrt(self.steps / (step + 1)))
+    def losses_at(self, step: int) -> Tensor | None:
+        """Values of t [points] of a step: one in each of so many equal parts of the path, all
+        moved by the same random number. None up to the first measurement."""
+        if not self.goes_on(step):
+            return None
+        stream = generator(self.first.images_seed, f"path points/step {step}")
+        shift = torch.rand(1, generator=stream, dtype=torch.float64)
+        return (torch.arange(self.points, dtype=torch.float64) + shift) / self.points
+
+    def weight_in_mean(self, step: int) -> float:
+        """What step counts in the mean path, beside all before: 1 up to the first measurement."""
+        steps = max(step + 1 - self.first.steps, 1)
+        return (AVERAGING_POWER + 1) / (AVERAGING_POWER + steps)
 
 
-def settled(lowest: Tensor, now: Tensor, tolerance: float) -> Tensor:
-    """Which paths [S] have no barrier, or one that a doubling lowered by less than a fraction.
+def landscapes(landscape: Objective, settings: ConvergenceSettings) -> LandscapeAt:
+    """The landscape of each step: random images, as many as its part of the search has."""
+    seed = settings.first.images_seed
+    first, later = (
+        samples(landscape, count, seed)
+        for count in (settings.first.images_per_step, settings.images_per_step)
+    )
 
-    Barriers are heights above the higher end: a height that is nearly that of the end would hide
-    how fast what is left still falls.
+    def at(step: int) -> Landscape:
+        sample = later if settings.goes_on(step) else first
+        return landscape if sample is None else sample(step)
 
-    lowest: of the barriers measured before, infinite if there are none; now: barriers.
+    return at
+
+
+def settled(first: Tensor, lowest: Tensor, now: Tensor, tolerance: float) -> Tensor:
+    """Which paths [S] have no barrier, or one that a doubling lowered by next to nothing.
+
+    Next to nothing is less than a fraction, `tolerance`, of the first barrier. Barriers are heights
+    above the higher end: a height that is nearly that of the end would hide how fast what is left
+    still falls.
+
+    first, lowest: barriers at the first measurement and the lowest so far, infinite if there are
+    none; now: barriers.
     """
-    return (now <= 0.0) | (now > (1.0 - tolerance) * lowest)
+    return (now <= 0.0) | (lowest - now < tolerance * first)
 
 
 def search(
@@ -98,13 +134,13 @@ def search(
 ) -> np.ndarray:
     """Heights of paths between networks of weights [n, P], named by pairs [S, 2], as they fall.
 
-    A path is measured after ``steps`` steps and after each doubling of them, until it has settled
-    or the doublings are used up. Pairs do not interact, and all see the same images at the same
-    step, so that batches change no path.
+    A path is measured after the first steps and after each doubling of them, until it has settled
+    or the doublings are used up. Pairs do not interact, and all see the same images and values of t
+    at the same step, so that batches change no path.
 
     Args:
         landscape: gives the heights.
-        landscape_at: gives the gradients of a step, as for `topography.paths.find_paths`.
+        landscape_at: gives the gradients of a step instead (see `landscapes`).
         checkpoint: keeps the state between two steps.
 
     Returns:
@@ -131,7 +167,7 @@ def search(
             resumed = None
         while len(paths.numbers) and paths.step < settings.most_steps:
             at = landscape if landscape_at is None else landscape_at(paths.step)
-            with matrix_products(product_type(settings.precision, weights.device)):
+            with matrix_products(product_type(settings.first.precision, weights.device)):
                 paths.advance(at, settings)
             if paths.step in settings.measured_at:
                 rows = np.concatenate([rows, paths.measure(landscape, settings)])
@@ -159,7 +195,9 @@ class _Unsettled:
         self.numbers = numbers
         self.starts, self.ends = weights[pairs[numbers, 0]], weights[pairs[numbers, 1]]
         self.adam = Adam(weights.new_zeros(len(numbers), terms, weights.shape[1]), 0.0)
-        self.lowest = torch.full((len(numbers),), torch.inf, dtype=torch.float64)
+        self.mean = self.adam.values.clone()  # over the last part of the search
+        self.first = torch.full((len(numbers),), torch.inf, dtype=torch.float64)
+        self.lowest = self.first.clone()
 
     @property
     def step(self) -> int:
@@ -169,21 +207,33 @@ class _Unsettled:
     def advance(self, landscape: Landscape, settings: ConvergenceSettings) -> None:
         """One Adam step of all paths."""
         _, gradients = path_losses_and_gradients(
-            landscape, self.starts, self.ends, self.adam.values, settings.points, settings.penalty
+            landscape,
+            self.starts,
+            self.ends,
+            self.adam.values,
+            settings.first.points,
+            settings.first.penalty,
+            settings.losses_at(self.step),
         )
-        self.adam.learning_rate = settings.rate(self.step)
+        part = settings if settings.goes_on(self.step) else settings.first
+        self.adam.learning_rate = part.learning_rate
+        weight = settings.weight_in_mean(self.step)
         self.adam.step(gradients)
+        self.mean.lerp_(self.adam.values, weight)
 
     def measure(self, landscape: Landscape, settings: ConvergenceSettings) -> np.ndarray:
         """Rows [A, columns] of the paths, of which those that have settled then leave."""
         nothing = self.lowest.new_empty(len(self.numbers), 0)
-        paths = Paths(self.starts, self.ends, self.adam.values, nothing)
-        grids = paths.losses_on_grids(landscape, settings.points, settings.fine_points)
+        paths = Paths(self.starts, self.ends, self.mean, nothing)
+        first = settings.first
+        grids = paths.losses_on_grids(landscape, first.points, first.fine_points)
         losses, fine = (grid.cpu() for grid in grids)
         heights = fine.amax(dim=1)
-        effort = torch.tensor([self.adam.values.shape[1], self.step]).expand(len(losses), 2)
+        effort = torch.tensor([self.mean.shape[1], self.step]).expand(len(losses), 2)
         barriers = heights - torch.maximum(fine[:, 0], fine[:, -1])
-        finished = settled(self.lowest, barriers, settings.tolerance)
+        if self.step == first.steps:
+            self.first = barriers
+        finished = settled(self.first, self.lowest, barriers, settings.tolerance)
         rows = torch.column_stack(
             # the start is at t = 1, the last point
             [self.numbers, effort, fine[:, -1], fine[:, 0], losses.amax(dim=1), heights, finished]
@@ -193,24 +243,42 @@ class _Unsettled:
         return rows.numpy()
 
     def _keep(self, chosen: Tensor) -> None:
-        self.numbers, self.lowest = self.numbers[chosen], self.lowest[chosen]
+        self.numbers, self.first, self.lowest = (
+            of_each[chosen] for of_each in (self.numbers, self.first, self.lowest)
+        )
         chosen = chosen.to(self.starts.device)
         self.starts, self.ends = self.starts[chosen], self.ends[chosen]
-        for name in ADAM_TENSORS:
-            setattr(self.adam, name, getattr(self.adam, name)[chosen])
+        self._set_coefficients({name: t[chosen] for name, t in self._coefficients().items()})
+
+    def _coefficients(self) -> dict[str, Tensor]:
+        """What there is of the shape of the coefficients, [A, N, P]."""
+        adam = self.adam
+        return {
+            "values": adam.values,
+            "gradient_mean": adam.mean,
+            "gradient_square": adam.square,
+            "mean": self.mean,
+        }
+
+    def _set_coefficients(self, tensors: dict[str, Tensor]) -> None:
+        self.adam.values, self.mean = tensors["values"], tensors["mean"]
+        self.adam.mean, self.adam.square = tensors["gradient_mean"], tensors["gradient_square"]
 
     def state(self) -> dict[str, np.ndarray]:
         """What `restore` needs to go on from here."""
         return {
             "numbers": self.numbers.numpy(),
+            "first": self.first.numpy(),
             "lowest": self.lowest.numpy(),
             "step": np.array([self.step]),
-            **{name: getattr(self.adam, name).cpu().numpy() for name in ADAM_TENSORS},
+            **{name: tensor.cpu().numpy() for name, tensor in self._coefficients().items()},
         }
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go on from what `state` gave for the same paths."""
-        self.lowest = torch.from_numpy(state["lowest"])
+        self.first, self.lowest = (torch.from_numpy(state[name]) for name in ("first", "lowest"))
         self.adam.steps = int(state["step"][0])
-        for name in ADAM_TENSORS:
-            setattr(self.adam, name, torch.from_numpy(state[name]).to(self.starts.device))
+        device = self.starts.device
+        self._set_coefficients(
+            {name: torch.from_numpy(state[name]).to(device) for name in self._coefficients()}
+        )

@@ -45,6 +45,7 @@ SGD_STEP = "sgd step"  # one network, one image of a minibatch, the update inclu
 LINE_LOSS = "line loss"  # one trial step, one image, with its share of the line's projections
 DIRECTION = "direction"  # one network: the two-loop recursion and the histories
 PATH_GRADIENT = "path gradient"  # one point, one image, with its share of the Adam step
+SEARCH_GRADIENT = "search gradient"  # the same for a path that is searched on, at fewer points
 PATH_LOSS = "path loss"  # one point, one image
 
 FLOAT, DOUBLE = 4, 8  # bytes
@@ -153,14 +154,16 @@ def converged_work(settings: Settings, images: int, pairs: int) -> dict[str, int
     """The most units of work of searching `pairs` paths until they settle, on so many images.
 
     settings: as `topography.configuration.search_settings` gives them. Searches end earlier where
-    paths settle; more Fourier terms make a step dearer, which is not counted.
+    paths settle.
     """
-    searches = pairs * len(settings["terms"])
-    points, fine_points = settings["points"], settings["fine_points"]
+    searches, first = pairs * len(settings["terms"]), settings["first"]
+    points, fine_points = first["points"], first["fine_points"]
     measured = fine_points + (points if (fine_points - 1) % (points - 1) else 0)
-    steps = settings["steps"] * 2 ** settings["doublings"]
+    later = first["steps"] * (2 ** settings["doublings"] - 1)
+    first_images, later_images = (part["images_per_step"] or images for part in (first, settings))
     return {
-        PATH_GRADIENT: searches * steps * points * (settings["images_per_step"] or images),
+        PATH_GRADIENT: searches * first["steps"] * points * first_images,
+        SEARCH_GRADIENT: searches * later * settings["points"] * later_images,
         PATH_LOSS: searches * (settings["doublings"] + 1) * measured * images,
     }
 
@@ -232,6 +235,7 @@ def _converged(
     search, pairs = search_settings(config, name), searched_pairs(config, name)
     sets = len(joined_sets(config, name, "train"))
     vector, terms = FLOAT * architecture.parameter_count, max(search["terms"])
+    fine_points = search["first"]["fine_points"]
     side_by_side = min(pairs, PAIRS_AT_A_TIME[CONVERGED][device])
     rows = pairs * len(search["terms"]) * (search["doublings"] + 1)
     return Stage(
@@ -241,10 +245,10 @@ def _converged(
         jobs=sets,
         work=converged_work(search, settings["images"]["train"], sets * pairs),
         results=sets * rows * CONVERGED_ROW,
-        checkpoints=sets * side_by_side * 3 * terms * vector,  # a path, and Adam's two moments
+        checkpoints=sets * side_by_side * 4 * terms * vector,  # path, mean, Adam's two moments
         memory=_images_memory(settings, device)
-        + side_by_side * _path_vectors(architecture, terms, search["fine_points"]) * vector
-        + _activations_memory(architecture, search["points"], device),
+        + side_by_side * _path_vectors(architecture, terms, fine_points) * vector
+        + _activations_memory(architecture, search["first"]["points"], device),
     )
 
 

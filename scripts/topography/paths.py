@@ -74,11 +74,15 @@ class Paths:
 
 
 def path_basis(points: int, terms: int) -> Tensor:
-    """Weights of (start, end, b_1 ... b_N) at equally spaced t, [points, 2 + N], float64."""
-    t = torch.linspace(0.0, 1.0, points, dtype=torch.float64)
+    """`basis_at` equally spaced t from 0 to 1, [points, 2 + N]."""
+    return basis_at(torch.linspace(0.0, 1.0, points, dtype=torch.float64), terms)
+
+
+def basis_at(t: Tensor, terms: int) -> Tensor:
+    """Weights of (start, end, b_1 ... b_N) at t [M], float64, in [0, 1]: [M, 2 + N]."""
     orders = torch.arange(1, terms + 1, dtype=torch.float64)
     waves = torch.sin(math.pi * t[:, None] * orders)
-    waves[-1] = 0.0  # sin(n pi) is not exactly 0 in floating point; the path must end at its end
+    waves[t == 1.0] = 0.0  # sin(n pi) is not exactly 0 in floating point; the path ends at its end
     return torch.cat([t[:, None], 1.0 - t[:, None], waves], dim=1)
 
 
@@ -157,20 +161,27 @@ def path_losses_and_gradients(
     coefficients: Tensor,
     points: int,
     penalty: float,
+    losses_at: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Summed losses [S] over the points of the paths, and the gradients [S, N, P] of Eq. 4.
 
     The gradients include the penalty, the summed losses do not. Arguments as for `find_paths`;
     coefficients: [S, N, P].
+
+    losses_at: values of t [K], float64, where losses are taken instead; points / K times their sum
+        stands for that over the points of the path.
     """
+    terms = coefficients.shape[1]
     vectors = torch.cat([starts[:, None], ends[:, None], coefficients], dim=1)
-    basis = path_basis(points, coefficients.shape[1]).to(vectors)
-    losses, gradients = landscape.combination(vectors).losses_and_gradients(basis)
+    basis = path_basis(points, terms).to(vectors)
+    mixing = basis if losses_at is None else basis_at(losses_at, terms).to(vectors)
+    losses, gradients = landscape.combination(vectors).losses_and_gradients(mixing)
+    share = points / len(mixing)
     # sum_m |w(t_m+1) - w(t_m)|^2 = trace(V' Q V), Q = D' D, for D the differences of the basis
     differences = basis.diff(dim=0)
     quadratic = differences.T @ differences
     penalty_gradients = 2.0 * penalty * torch.matmul(quadratic[2:], vectors)
-    return losses.sum(dim=1), gradients[:, 2:] + penalty_gradients
+    return share * losses.sum(dim=1), share * gradients[:, 2:] + penalty_gradients
 
 
 def find_path(landscape: Landscape, start: Tensor, end: Tensor, **settings: object) -> "Path":

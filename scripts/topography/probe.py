@@ -107,6 +107,11 @@ def calls_of(config: Mapping[str, Any], name: str, device: torch.device) -> dict
     ends = initial_params(architecture, list(range(2 * pairs))).to(device)
     per_step = _first_images(objective, paths["images_per_step"])
     calls[cost.PATH_GRADIENT] = _path_step(per_step, ends, paths)
+    converged = settings["converged"]
+    terms = sum(converged["terms"]) // len(converged["terms"])
+    per_step = _first_images(objective, converged["images_per_step"])
+    later = {**paths, "points": converged["points"], "terms": terms}
+    calls[cost.SEARCH_GRADIENT] = _path_step(per_step, ends, later)
     calls[cost.PATH_LOSS] = _path_losses(objective, ends, paths)
     return calls
 

@@ -53,7 +53,8 @@ def test_orderings_with_a_known_answer(tmp_path, lbfgs, sgd, expected):
     searches = read(tmp_path, lbfgs_train=search(lbfgs), sgd_train=search(sgd))
     table = convergence.orderings(searches)
     assert table["measure"].tolist() == ["height", "barrier"]
-    assert set(table["verdict"]) == {expected}
+    so_far = "" if expected == claims.INCONCLUSIVE else convergence.SO_FAR  # none has settled
+    assert set(table["verdict"]) == {expected + so_far}
     assert set(table["weights"]) == {"train"}
     for row in table.itertuples():
         assert (row.terms, row.steps, row.runs, row.pairs) == (10, 100, RUNS, len(PAIRS))
@@ -67,8 +68,22 @@ def test_a_common_height_without_barriers_leaves_heights_apart_and_barriers_equa
     """Ends of different loss: the ordering of heights survives where no barrier is left."""
     lbfgs, sgd = search([1.0, 0.4, 0.3], end=0.3), search([0.5, 0.2, 0.1], end=0.1)
     table = convergence.orderings(read(tmp_path, lbfgs_test=lbfgs, sgd_test=sgd))
-    assert table["verdict"].tolist() == [convergence.SURVIVES, convergence.VANISHES]
+    expected = [convergence.SURVIVES, convergence.VANISHES]
+    assert table["verdict"].tolist() == [answer + convergence.SO_FAR for answer in expected]
     assert table["converged"].tolist() == pytest.approx([0.2, 0.0])
+
+
+@pytest.mark.parametrize(("unsettled", "so_far"), [(0, ""), (1, ""), (2, convergence.SO_FAR)])
+def test_a_verdict_is_final_when_nine_in_ten_paths_of_each_optimizer_have_settled(
+    tmp_path, unsettled, so_far
+):
+    """15 pairs each."""
+    lbfgs, sgd = search([1.0, 0.8, 0.7]), search([0.5, 0.3, 0.2])
+    for table in (lbfgs, sgd):
+        table.loc[table["steps"] == STEPS[-1], "settled"] = 1
+    sgd.loc[sgd["pair"] < unsettled, "settled"] = 0
+    table = convergence.orderings(read(tmp_path, lbfgs_train=lbfgs, sgd_train=sgd))
+    assert set(table["verdict"]) == {convergence.SURVIVES + so_far}
 
 
 def test_the_lowest_path_counts_whatever_its_effort(tmp_path):
@@ -146,10 +161,12 @@ def test_one_sentence_per_architecture_says_who_is_lower_by_how_much(tmp_path):
         sgd_train=search([0.5, 0.3, 0.3], spread=0),
     )
     (sentence,) = convergence.sentences(convergence.orderings(searches))
-    assert sentence.startswith("FCP: heights of train weights: the ordering reverses")
+    assert sentence.startswith("FCP: heights of train weights: the ordering reverses so far (")
     assert "SGD lower by 0.5 [0.5, 0.5] after 100 steps" in sentence
     assert "higher by 0.1 [0.1, 0.1] converged" in sentence
-    assert sentence.endswith("Settled: 0 % of the paths of SGD, 100 % of those of L-BFGS.")
+    assert sentence.endswith(
+        "Settled: of train weights 0 % of the paths of SGD and 100 % of those of L-BFGS."
+    )
 
 
 def test_a_loss_that_is_not_finite_is_refused(tmp_path):

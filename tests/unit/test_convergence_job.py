@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from topography import checkpoint, convergence_job
+from topography.architectures import get_architecture
 from topography.errors import TopographyError
 from topography.landscape import FunctionLandscape, Landscape
+from topography.objective import Objective
 from topography.paths import find_paths
 
 SADDLE = 0.3
@@ -25,19 +27,29 @@ def curved_valley(points: Tensor) -> Tensor:
     return (y - floor).square() + SADDLE * floor.square()
 
 
-def settings(**changes) -> convergence_job.ConvergenceSettings:
+FIRST = {
+    "terms": 4,
+    "points": 21,
+    "fine_points": 81,
+    "penalty": 0.0,
+    "steps": 10,
+    "learning_rate": 0.02,
+    "keep": "last",
+    "images_per_step": None,
+    "images_seed": 0,
+    "precision": "exact",
+}
+
+
+def settings(first=None, **changes) -> convergence_job.ConvergenceSettings:
     given = {
+        "first": {**FIRST, **(first or {})},
         "terms": [2, 4],
-        "steps": 10,
         "doublings": 6,
-        "tolerance": 0.01,
-        "points": 21,
-        "fine_points": 81,
-        "penalty": 0.0,
+        "tolerance": 0.001,
+        "points": 7,
         "learning_rate": 0.02,
         "images_per_step": None,
-        "images_seed": 0,
-        "precision": "exact",
     }
     return convergence_job.ConvergenceSettings.from_json({**given, **changes})
 
@@ -61,9 +73,9 @@ def test_paths_sink_into_a_valley_of_known_height():
 
 def test_the_first_measurement_is_the_path_of_find_paths():
     landscape = FunctionLandscape(curved_valley)
-    same = {"terms": 4, "points": 21, "steps": 10, "learning_rate": 0.02}
+    same = {name: FIRST[name] for name in ("terms", "points", "steps", "learning_rate")}
     paths = find_paths(landscape, ENDS[:1], ENDS[1:2], penalty=0.5, keep="last", **same)
-    first = searched(landscape, settings(terms=[4], penalty=0.5)).iloc[0]
+    first = searched(landscape, settings({"penalty": 0.5}, terms=[4])).iloc[0]
     assert first["steps"] == 10
     assert first["height"] == paths.losses(landscape, 21).max().item()
     assert first["fine_height"] == paths.losses(landscape, 81).max().item()
@@ -76,23 +88,81 @@ def test_start_and_end_are_those_of_the_pair():
     assert table["end_loss"].tolist() == pytest.approx([3, 1])
 
 
-def test_the_rate_is_constant_up_to_the_first_measurement_and_then_falls():
-    chosen = settings(learning_rate=0.5)
-    assert [chosen.rate(step) for step in (0, 9)] == [0.5, 0.5]
-    assert chosen.rate(39) == 0.25  # the 40th step, four times as many
+def test_the_mean_forgets_all_but_the_last_part_of_the_search():
+    """Step n of N counts as n^8 within the accuracy of 1 / N, from the first measurement on."""
+    chosen, last = settings(), 409
+    counts = np.zeros(last + 1)
+    for step in range(last + 1):
+        weight = chosen.weight_in_mean(step)
+        counts *= 1 - weight
+        counts[step] = weight
+    assert counts.sum() == pytest.approx(1)
+    assert not counts[:10].any()  # those of the first measurement
+    expected = np.arange(1.0, 401) ** 8
+    np.testing.assert_allclose(counts[210:], (expected / expected.sum())[200:], rtol=0.15)
+    assert counts[-100:].sum() > 0.9
+
+
+def test_noise_shakes_the_path_of_a_step_and_hardly_the_mean_that_is_measured():
+    """Both ends at the minimum of a bowl in one dimension: all heights are noise."""
+    noise = torch.Generator().manual_seed(3)
+    bowl = FunctionLandscape(lambda points: points[:, 0].square())
+
+    class Noisy(FunctionLandscape):
+        def losses_and_gradients(self, points: Tensor):
+            losses, gradients = super().losses_and_gradients(points)
+            kick = torch.randn(gradients.shape, generator=noise, dtype=torch.float64)
+            return losses, gradients + kick
+
+    paths, first = 20, {"steps": 1000, "learning_rate": 0.1}
+    rows = convergence_job.search(
+        bowl,
+        torch.zeros(2, 1, dtype=torch.float64),
+        PAIRS[:1].expand(paths, 2),
+        settings(first, learning_rate=0.1, terms=[2], doublings=1),
+        landscape_at=lambda step: Noisy(bowl.function),
+        pairs_per_batch=paths,
+    )
+    heights = rows[:, convergence_job.COLUMNS.index("height")]
+    assert heights[paths:].mean() < 0.1 * heights[:paths].mean()
+
+
+def test_losses_are_taken_in_every_part_of_the_path_and_nowhere_twice():
+    chosen = settings()
     assert chosen.measured_at == [10, 20, 40, 80, 160, 320, 640]
+    assert chosen.losses_at(9) is None  # of the first measurement
+    drawn = torch.stack([chosen.losses_at(step) for step in range(10, 210)])
+    assert drawn.shape == (200, 7)
+    parts = (drawn * 7).floor()
+    torch.testing.assert_close(parts, torch.arange(7.0).double().expand(200, 7))
+    assert drawn.unique().numel() == drawn.numel()
+    torch.testing.assert_close(
+        drawn.mean(0) * 7 % 1, torch.full((7,), 0.5).double(), atol=0.1, rtol=0
+    )
+    assert torch.equal(chosen.losses_at(10), settings().losses_at(10))
+    other = settings({"images_seed": 1})
+    assert not torch.equal(chosen.losses_at(10), other.losses_at(10))
 
 
-def test_a_path_has_settled_when_a_doubling_lowers_its_barrier_by_less_than_the_tolerance():
+def test_random_images_are_those_of_the_part_of_the_search():
+    images = torch.rand(40, 784, generator=torch.Generator().manual_seed(0))
+    objective = Objective(get_architecture("fcp"), images, torch.zeros(40, dtype=torch.int64))
+    at = convergence_job.landscapes(objective, settings({"images_per_step": 5}, images_per_step=8))
+    assert [at(step).count for step in (0, 9, 10, 11)] == [5, 5, 8, 8]
+    at = convergence_job.landscapes(objective, settings(images_per_step=8))
+    assert at(0) is objective and at(10).count == 8
+
+
+def test_a_path_has_settled_when_a_doubling_lowers_its_barrier_by_next_to_nothing():
     lowest = torch.tensor([torch.inf, 1.0, 1.0, 1.0, 1.0])
-    now = torch.tensor([5.0, 0.94, 0.96, 1.0, 1.2])
-    found = convergence_job.settled(lowest, now, 0.05)
+    now = torch.tensor([5.0, 0.89, 0.91, 1.0, 1.2])
+    found = convergence_job.settled(torch.full((5,), 2.0), lowest, now, 0.05)
     assert found.tolist() == [False, False, True, True, True]
 
 
 def test_a_path_without_a_barrier_has_settled_at_once():
-    now = torch.tensor([0.0, 1e-9])
-    found = convergence_job.settled(torch.full((2,), torch.inf), now, 0.05)
+    now, none = torch.tensor([0.0, 1e-9]), torch.full((2,), torch.inf)
+    found = convergence_job.settled(now, none, now, 0.05)
     assert found.tolist() == [True, False]
 
 
@@ -117,7 +187,7 @@ def test_only_the_last_measurement_of_a_search_has_settled_or_used_up_the_doubli
         FunctionLandscape(lambda points: steps_and_slopes(points) + 0 * points.sum(1)),
         ends,
         pairs,
-        settings(terms=[2], doublings=3, learning_rate=0.5, tolerance=0.001),
+        settings({"learning_rate": 0.5}, terms=[2], doublings=3, learning_rate=0.5),
         pairs_per_batch=2,
     )
     table = pd.DataFrame(rows, columns=list(convergence_job.COLUMNS))
@@ -164,3 +234,5 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path
 def test_wrong_settings_are_refused():
     with pytest.raises(TopographyError, match=r"--settings .*missing"):
         convergence_job.ConvergenceSettings.from_json({"terms": [1]})
+    with pytest.raises(TopographyError, match=r"--settings .*pace"):
+        settings({"pace": 3})

@@ -121,20 +121,29 @@ def test_converged_paths_are_counted_as_searches_that_never_settle_run(
     fine_points: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        convergence_job, "settled", lambda lowest, now, tolerance: torch.zeros_like(now, dtype=bool)
+        convergence_job, "settled", lambda first, lowest, now, tolerance: now == torch.inf
     )
-    settings = {name: value for name, value in PATHS.items() if name != "keep"}
-    settings |= {"terms": [1, 2], "doublings": 2, "tolerance": 0.0, "fine_points": fine_points}
+    settings = {
+        "first": {**PATHS, "fine_points": fine_points, "images_per_step": 11},
+        "terms": [1, 2],
+        "doublings": 2,
+        "tolerance": 0.0,
+        "points": 4,
+        "learning_rate": 0.1,
+        "images_per_step": 7,
+    }
     counted = Counted()
     convergence_job.search(
         objective(counted, TRAIN),
         torch.eye(3),
         torch.tensor([[0, 1], [1, 2]]),
         convergence_job.ConvergenceSettings.from_json(settings),
-        landscape_at=lambda step: objective(counted, 11),
+        landscape_at=lambda step: objective(counted, 11 if step < 3 else 7),
     )
     work = cost.converged_work(settings, TRAIN, PAIRS)
-    assert counted.gradients == work[cost.PATH_GRADIENT] == PAIRS * 2 * 12 * 5 * 11
+    assert work[cost.PATH_GRADIENT] == PAIRS * 2 * 3 * 5 * 11
+    assert work[cost.SEARCH_GRADIENT] == PAIRS * 2 * 9 * 4 * 7
+    assert counted.gradients == work[cost.PATH_GRADIENT] + work[cost.SEARCH_GRADIENT]
     assert counted.losses == work[cost.PATH_LOSS]
 
 
@@ -236,7 +245,7 @@ def test_a_measurement_does_the_units_it_says(monkeypatch: pytest.MonkeyPatch) -
     counted = Counted()
     monkeypatch.setattr(probe, "get_architecture", lambda name, **settings: counted)
     calls = probe.calls_of(scale("smoke"), "fcp", torch.device("cpu"))
-    assert set(calls) == {*KINDS, cost.DIRECTION}
+    assert set(calls) == {*KINDS, cost.DIRECTION, cost.SEARCH_GRADIENT}
     for kind, (call, units) in calls.items():
         counted.losses = counted.gradients = 0
         call()

@@ -175,6 +175,25 @@ def test_gradient_equals_finite_differences() -> None:
             assert found == pytest.approx(difference, rel=1e-7, abs=1e-7)
 
 
+def test_losses_at_other_points_stand_for_those_of_the_path() -> None:
+    """Three points in place of seven: 7 / 3 of their losses and gradients, the penalty as it is."""
+    ends, coefficients = (START[None], END[None]), data.random_vectors(3, 2, 0.3, seed=1)
+    others = torch.tensor([0.1, 0.35, 1.0], dtype=torch.float64)
+
+    def at(points: Tensor | None, penalty: float) -> tuple[Tensor, Tensor]:
+        return path_losses_and_gradients(
+            FunctionLandscape(figure_3_function), *ends, coefficients[None], 7, penalty, points
+        )
+
+    (losses, gradients), (_, of_penalty) = at(others, 5.0), at(None, 5.0)
+    leaf = coefficients.clone().requires_grad_()
+    sums, _ = path_loss(figure_3_function, START, END, leaf, others.tolist(), 0.0)
+    (expected,) = torch.autograd.grad(sums, leaf)
+    assert losses.item() == pytest.approx(7 / 3 * sums.item(), rel=1e-12)
+    of_penalty = of_penalty - at(None, 0.0)[1]
+    assert relative_error(gradients[0], 7 / 3 * expected + of_penalty[0]) < 1e-12
+
+
 @pytest.mark.parametrize("name", ["fcp", "lenet", "autoencoder", "lstm"])
 def test_network_gradient_equals_finite_differences(name: str) -> None:
     """The slope of Eq. 4 in random directions of the coefficients."""

@@ -75,8 +75,9 @@ def test_only_the_named_architectures_are_chosen_in_the_order_of_the_configurati
     assert chosen(["lenet", "fcp"]) == ["fcp", "lenet"]
 
 
-def test_paths_are_searched_on_as_in_paths_but_for_what_converged_says() -> None:
-    assert configuration.search_settings(CONFIG, "fcp") == {"terms": [10, 20], "steps": 100}
+def test_a_search_that_goes_on_begins_as_paths_says() -> None:
+    first = {"terms": 10, "steps": 100, "keep": "last"}
+    assert configuration.search_settings(CONFIG, "fcp") == {"first": first, "terms": [10, 20]}
     assert configuration.searched_pairs(CONFIG, "fcp") == 3
     assert configuration.searched_pairs(CONFIG, "lstm") == 1  # there are no more
 
