@@ -42,7 +42,7 @@ class ConvergenceSettings:
     first: the search up to the first measurement, and what holds for all of it: its ``steps``,
     ``points``, ``fine_points``, ``penalty``, ``images_seed`` and ``precision``. terms: numbers of
     Fourier terms, each a search of its own. doublings: of the steps, at most. tolerance: a path has
-    settled when a doubling lowers its barrier by a smaller fraction of the first one. From the
+    settled when a doubling changes its barrier by a smaller fraction of the first one. From the
     first measurement on, a step follows the gradient at ``points`` random values of t on
     ``images_per_step`` random images (None for all), with ``learning_rate``.
     """
@@ -109,16 +109,16 @@ def landscapes(landscape: Objective, settings: ConvergenceSettings) -> Landscape
 
 
 def settled(first: Tensor, lowest: Tensor, now: Tensor, tolerance: float) -> Tensor:
-    """Which paths [S] have no barrier, or one that a doubling lowered by next to nothing.
+    """Which paths [S] have no barrier, or one that a doubling hardly changed.
 
-    Next to nothing is less than a fraction, `tolerance`, of the first barrier. Barriers are heights
-    above the higher end: a height that is nearly that of the end would hide how fast what is left
-    still falls.
+    Hardly is by less than a fraction, `tolerance`, of the first barrier; a path that rose by more is
+    still shaken by the noise of larger steps. Barriers are heights above the higher end: a height
+    that is nearly that of the end would hide how fast what is left still falls.
 
     first, lowest: barriers at the first measurement and the lowest so far, infinite if there are
     none; now: barriers.
     """
-    return (now <= 0.0) | (lowest - now < tolerance * first)
+    return (now <= 0.0) | ((lowest - now).abs() < tolerance * first)
 
 
 def search(

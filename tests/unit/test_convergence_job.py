@@ -153,11 +153,11 @@ def test_random_images_are_those_of_the_part_of_the_search():
     assert at(0) is objective and at(10).count == 8
 
 
-def test_a_path_has_settled_when_a_doubling_lowers_its_barrier_by_next_to_nothing():
-    lowest = torch.tensor([torch.inf, 1.0, 1.0, 1.0, 1.0])
-    now = torch.tensor([5.0, 0.89, 0.91, 1.0, 1.2])
-    found = convergence_job.settled(torch.full((5,), 2.0), lowest, now, 0.05)
-    assert found.tolist() == [False, False, True, True, True]
+def test_a_path_has_settled_when_a_doubling_hardly_changes_its_barrier():
+    lowest = torch.tensor([torch.inf, 1.0, 1.0, 1.0, 1.0, 1.0])
+    now = torch.tensor([5.0, 0.89, 0.91, 1.0, 1.09, 1.11])
+    found = convergence_job.settled(torch.full((6,), 2.0), lowest, now, 0.05)
+    assert found.tolist() == [False, False, True, True, True, False]
 
 
 def test_a_path_without_a_barrier_has_settled_at_once():
