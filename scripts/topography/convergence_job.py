@@ -111,9 +111,9 @@ def landscapes(landscape: Objective, settings: ConvergenceSettings) -> Landscape
 def settled(first: Tensor, lowest: Tensor, now: Tensor, tolerance: float) -> Tensor:
     """Which paths [S] have no barrier, or one that a doubling hardly changed.
 
-    Hardly is by less than a fraction, `tolerance`, of the first barrier; a path that rose by more is
-    still shaken by the noise of larger steps. Barriers are heights above the higher end: a height
-    that is nearly that of the end would hide how fast what is left still falls.
+    Hardly is by less than a fraction, `tolerance`, of the first barrier; a path that rose by more
+    is still shaken by larger steps. Barriers are heights above the higher end: a height that is
+    nearly that of the end would hide how fast what is left still falls.
 
     first, lowest: barriers at the first measurement and the lowest so far, infinite if there are
     none; now: barriers.

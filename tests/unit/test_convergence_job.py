@@ -46,7 +46,7 @@ def settings(first=None, **changes) -> convergence_job.ConvergenceSettings:
         "first": {**FIRST, **(first or {})},
         "terms": [2, 4],
         "doublings": 6,
-        "tolerance": 0.001,
+        "tolerance": 0.01,
         "points": 7,
         "learning_rate": 0.02,
         "images_per_step": None,
