@@ -30,8 +30,8 @@ from topography.randomness import generator
 
 # Of the rows that `search` returns; `pair` counts from 0 in the order of the pairs.
 COLUMNS = ("pair", "terms", "steps", "start_loss", "end_loss", "height", "fine_height", "settled")
-# Step n of N counts in the mean in proportion to some (n / N)^8 (Shamir & Zhang, 2013, Section 4):
-# mostly the last quarter does, however long the search.
+# Step n of N counts in the mean in proportion to some (n / N)^8, the polynomial-decay averaging of
+# Shamir & Zhang (2013): mostly the last quarter does, however long the search.
 AVERAGING_POWER = 8
 
 
