@@ -86,6 +86,7 @@ def test_a_reproduction_is_published_and_verified(finished: Workflow, tmp_path: 
     other.run("data", "--cores", "1", *SMOKE)
     assert "train_networks" in other.rules("tables", *SMOKE)
     go_on_from(published / "trainings", other)
+    assert other.rules("tables", "figures", *SMOKE).isdisjoint({"train_networks"})
     other.run("results/table1.csv", "--cores", "1", *SMOKE)
     assert other.rules("reproduction", *SMOKE) >= {"find_paths", "converge_paths"}
     go_on_from(published / "searches", other)
