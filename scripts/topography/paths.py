@@ -181,7 +181,7 @@ def path_losses_and_gradients(
     differences = basis.diff(dim=0)
     quadratic = differences.T @ differences
     penalty_gradients = 2.0 * penalty * torch.matmul(quadratic[2:], vectors)
-    return share * losses.sum(dim=1), share * gradients[:, 2:] + penalty_gradients
+    return share * losses.sum(dim=1), penalty_gradients.add_(gradients[:, 2:], alpha=share)
 
 
 def find_path(landscape: Landscape, start: Tensor, end: Tensor, **settings: object) -> "Path":
