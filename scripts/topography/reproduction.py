@@ -255,10 +255,11 @@ def _without_training(scale: str, folder: Path) -> list[str]:
         "networks.",
         "",
         "Where pairs and searches stay as they are, the searches can be kept too. They have to be "
-        "younger than the networks they join, so that the order matters: first the networks, then",
+        "younger than the pairs they join, so that these come first:",
         "",
         "```console",
-        f"$ snakemake --cores {os.cpu_count()} results/table1.csv --configfile mine.yaml",
+        f"$ snakemake --cores {os.cpu_count()} reproduction --until sample_pairs"
+        " --configfile mine.yaml",
         f"$ cp -r {folder / SEARCHES}/. results/{scale}/",
         f"$ snakemake --cores {os.cpu_count()} reproduction --configfile mine.yaml",
         "```",
