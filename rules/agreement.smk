@@ -27,10 +27,6 @@ rule judge_agreement:
         lengths=expand(
             "<results>/lengths/{architecture}.csv", architecture=ARCHITECTURES
         ),
-        centroids=expand(
-            "<results>/lengths/{architecture}.centroids.csv",
-            architecture=ARCHITECTURES,
-        ),
         projections=expand(
             "<results>/kernel_pca/{architecture}.csv", architecture=ARCHITECTURES
         ),
@@ -53,9 +49,9 @@ rule judge_agreement:
     shell:
         "exec python scripts/judge_agreement.py --claims {input.claims:q}"
         " --selections {input.selections:q} --histories {input.histories:q} --sets {input.sets:q}"
-        " --lengths {input.lengths:q} --centroids {input.centroids:q}"
-        " --projections {input.projections:q} --barriers {input.barriers:q}"
-        " --paths-2d {input.paths_2d:q} --orderings {input.orderings:q} --figures {input.figures:q}"
+        " --lengths {input.lengths:q} --projections {input.projections:q}"
+        " --barriers {input.barriers:q} --paths-2d {input.paths_2d:q}"
+        " --orderings {input.orderings:q} --figures {input.figures:q}"
         " --settings {params.settings:q} --scale {params.stamp[scale]:q}"
         " --dataset {params.stamp[dataset]:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q} --html {output.html:q} > {log:q} 2>&1"

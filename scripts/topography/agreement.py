@@ -15,6 +15,7 @@ import pandas as pd
 
 from topography import claims, storage
 from topography.naming import architecture_label, by_folder_and_stem, split_set
+from topography.weight_statistics import ORIGIN_SETS
 
 Settings = Mapping[str, Any]
 
@@ -46,19 +47,29 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class InnerProducts:
+    """Inner products [n, n] of weight vectors, and the set and the seed [n] of each."""
+
+    sets: np.ndarray
+    seeds: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
 class Results:
     """What one scale computed.
 
     selections, histories: by (architecture, optimizer). moments: by (architecture, set), mean and
-    mean square of the weights of each run [n, 2]. lengths, centroids, projections: by architecture.
+    mean square of the weights of each run [n, 2]. products: by architecture, inner products of the
+    weight vectors of the sets that define the centroids. lengths, projections: by architecture.
     barriers: by (landscape, architecture, set). paths_2d: the points of Fig. 3.
     """
 
     selections: Mapping[tuple[str, str], pd.DataFrame]
     histories: Mapping[tuple[str, str], pd.DataFrame]
     moments: Mapping[tuple[str, str], np.ndarray]
+    products: Mapping[str, InnerProducts]
     lengths: Mapping[str, pd.DataFrame]
-    centroids: Mapping[str, pd.DataFrame]
     projections: Mapping[str, pd.DataFrame]
     barriers: Mapping[tuple[str, str, str], pd.DataFrame]
     paths_2d: pd.DataFrame
@@ -92,7 +103,6 @@ def read_results(
     histories: Sequence[Path],
     sets: Sequence[Path],
     lengths: Sequence[Path],
-    centroids: Sequence[Path],
     projections: Sequence[Path],
     barriers: Sequence[Path],
     paths_2d: Path,
@@ -111,8 +121,8 @@ def read_results(
         {names: storage.read_table(file) for names, file in by_folder_and_stem(selections).items()},
         {names: pd.concat(tables, ignore_index=True) for names, tables in curves.items()},
         {names: _moments(file) for names, file in by_folder_and_stem(sets).items()},
+        _products(by_folder_and_stem(sets)),
         {file.stem: storage.read_table(file) for file in lengths},
-        {file.name.split(".")[0]: storage.read_table(file) for file in centroids},
         {file.stem: storage.read_table(file) for file in projections},
         {
             (file.parent.parent.name, file.parent.name, file.stem): storage.read_table(file)
@@ -126,6 +136,23 @@ def _moments(file: Path) -> np.ndarray:
     """Mean and mean square [n, 2] of the weights of each run of a set."""
     weights = storage.read_tensors(file, {"weights": ["S", "P"]})["weights"].astype(np.float64)
     return np.stack([weights.mean(axis=1), np.square(weights).mean(axis=1)], axis=1)
+
+
+def _products(files: Mapping[tuple[str, str], Path]) -> dict[str, InnerProducts]:
+    """Inner products of the networks in `ORIGIN_SETS`, by architecture; files: by names of sets."""
+    found = {}
+    for architecture in {architecture for architecture, _ in files}:
+        contents = [
+            storage.read_tensors(files[architecture, name], {"weights": ["S", "P"], "seeds": ["S"]})
+            for name in ORIGIN_SETS
+        ]
+        vectors = np.concatenate([content["weights"] for content in contents]).astype(np.float64)
+        found[architecture] = InnerProducts(
+            np.repeat(ORIGIN_SETS, [len(content["seeds"]) for content in contents]),
+            np.concatenate([content["seeds"] for content in contents]),
+            vectors @ vectors.T,
+        )
+    return found
 
 
 # Judging ------------------------------------------------------------------------------------------
@@ -407,7 +434,10 @@ def longer_vectors(results: Results, architecture: str, of: Sequence[str]) -> Me
 def centroid_distance(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
     """Distance between the centroids of both optimizers' test sets over the mean vector length.
 
-    The resamples are of the lengths; centroids and origin stay where they are.
+    Networks scatter about their centroid by nearly their whole length, so that the centroids of n
+    a side lie sqrt(2 / n) of it apart by chance alone. That share is left out: of the products that
+    make up |c - c'|^2 those of a network with itself, or with the one of the same seed, which
+    started from the same weights. The origin that lengths are measured from stays where it is.
     """
     table = results.lengths[architecture]
     means = [
@@ -417,9 +447,28 @@ def centroid_distance(results: Results, architecture: str, of: Sequence[str]) ->
         )
         for name in of
     ]
+    first, second = ORIGIN_SETS
+    squared = (
+        _mean_product(results, architecture, first, first)
+        + _mean_product(results, architecture, second, second)
+        - 2 * _mean_product(results, architecture, first, second)
+    )
+    distances = np.sqrt(np.maximum(squared, 0.0))
     runs = min(results.weights(architecture, split_set(name)[0]).shape[1] for name in of)
-    distance = results.centroids[architecture]["distance"].sum()  # each is from the midpoint
-    return Measurement(distance / (sum(means) / len(means)), runs, OVER_RUNS)
+    return Measurement(distances / (sum(means) / len(means)), runs, OVER_RUNS)
+
+
+def _mean_product(results: Results, architecture: str, first: str, second: str) -> np.ndarray:
+    """Mean [1 + R] of the products of two sets' networks, over pairs of different seeds."""
+    products = results.products[architecture]
+    rows, columns = products.sets == first, products.sets == second
+    different = products.seeds[rows][:, None] != products.seeds[columns]
+    weights = [results.weights(architecture, split_set(name)[0]) for name in (first, second)]
+    chosen = np.where(different, products.values[np.ix_(rows, columns)], 0.0)
+    with np.errstate(invalid="ignore"):
+        return ((weights[0] @ chosen) * weights[1]).sum(1) / (
+            (weights[0] @ different) * weights[1]
+        ).sum(1)
 
 
 def separation(results: Results, architecture: str, of: Sequence[str]) -> Measurement:

@@ -63,7 +63,7 @@ def results(**changes) -> agreement.Results:
                 ]
             )
         },
-        "centroids": {"fcp": pd.DataFrame({"set": ["a", "b"], "distance": [1.0, 1.0]})},
+        "products": {"fcp": products(np.zeros((RUNS, 2)), np.tile([0.0, 2.0], (RUNS, 1)))},
         "projections": {
             "fcp": pd.concat(
                 [
@@ -100,6 +100,13 @@ def results(**changes) -> agreement.Results:
     return agreement.Results(**{**given, **changes})
 
 
+def products(lbfgs: np.ndarray, sgd: np.ndarray) -> agreement.InnerProducts:
+    """Of networks [n, P] of both optimizers, from the same seeds."""
+    vectors = np.concatenate([lbfgs, sgd])
+    sets = np.repeat(["lbfgs_test", "sgd_test"], len(lbfgs))
+    return agreement.InnerProducts(sets, np.tile(np.arange(len(lbfgs)), 2), vectors @ vectors.T)
+
+
 def claim(measure: str, of, **more) -> dict:
     """A claim about fcp with what does not matter filled in."""
     given = {"id": measure, "where": "here", "statement": "says", "why": "because"}
@@ -110,6 +117,29 @@ def claim(measure: str, of, **more) -> dict:
 def judged(*chosen: dict, settings=SETTINGS, measured=None) -> pd.DataFrame:
     content = {"claims": list(chosen), "settings": GROUPS}
     return agreement.judge(content, measured or results(), settings)
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.4])
+def test_few_networks_do_not_put_their_centroids_apart(distance):
+    """Unit vectors about two centroids; those of one seed share a start. Apart by chance: 0.35."""
+    generator = np.random.default_rng(0)
+    starts, first, second = generator.normal(size=(3, RUNS, 20_000)) / np.sqrt(20_000)
+    direction = np.eye(20_000)[0]
+    lbfgs = 0.7 * (starts + first)
+    sgd = 0.7 * (starts + second) + distance * direction
+    apart = np.linalg.norm(lbfgs.mean(axis=0) - sgd.mean(axis=0))
+    assert apart > distance + 0.1
+    lengths = pd.DataFrame(
+        {
+            "set": np.repeat(["lbfgs_train", "sgd_test"], RUNS),
+            "seed": np.tile(np.arange(RUNS), 2),
+            "length": 1.0,
+        }
+    )
+    given = results(products={"fcp": products(lbfgs, sgd)}, lengths={"fcp": lengths})
+    row = judged(claim("centroid_distance", ["lbfgs_train", "sgd_test"]), measured=given).iloc[0]
+    assert row["ours"] == pytest.approx(distance, abs=0.05)
+    assert row["interval_low"] <= distance <= row["interval_high"]
 
 
 @pytest.mark.parametrize(
