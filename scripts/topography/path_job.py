@@ -156,6 +156,8 @@ def _batch(
             landscape_at=samples(landscape, settings.images_per_step, settings.images_seed),
             on_step=report,
         )
+    if progress is not None:
+        progress.note(f"measuring {len(pairs)} paths on {landscape.count} images")
     losses, fine_losses = paths.losses_on_grids(landscape, settings.points, settings.fine_points)
     straight = paths.straight()
     measured = {

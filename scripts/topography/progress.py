@@ -35,6 +35,10 @@ class Progress:
             flush=True,
         )
 
+    def note(self, detail: str) -> None:
+        """Say at once what is done now, where that is not counted as work."""
+        print(f"{self.label}: {detail}", file=sys.stderr, flush=True)
+
 
 def _clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
