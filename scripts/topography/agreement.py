@@ -7,6 +7,7 @@ runs: as a weighted statistic, whose weights are how often a run was drawn.
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -47,28 +48,20 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class InnerProducts:
-    """Inner products [n, n] of weight vectors, and the set and the seed [n] of each."""
-
-    sets: np.ndarray
-    seeds: np.ndarray
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
 class Results:
     """What one scale computed.
 
     selections, histories: by (architecture, optimizer). moments: by (architecture, set), mean and
-    mean square of the weights of each run [n, 2]. products: by architecture, inner products of the
-    weight vectors of the sets that define the centroids. lengths, projections: by architecture.
-    barriers: by (landscape, architecture, set). paths_2d: the points of Fig. 3.
+    mean square of the weights of each run [n, 2]. products: by (architecture, set, set), inner
+    products [n, m] of the weights of their runs, for the sets that define the centroids. lengths,
+    projections: by architecture. barriers: by (landscape, architecture, set). paths_2d: the points
+    of Fig. 3.
     """
 
     selections: Mapping[tuple[str, str], pd.DataFrame]
     histories: Mapping[tuple[str, str], pd.DataFrame]
     moments: Mapping[tuple[str, str], np.ndarray]
-    products: Mapping[str, InnerProducts]
+    products: Mapping[tuple[str, str, str], np.ndarray]
     lengths: Mapping[str, pd.DataFrame]
     projections: Mapping[str, pd.DataFrame]
     barriers: Mapping[tuple[str, str, str], pd.DataFrame]
@@ -134,25 +127,23 @@ def read_results(
 
 def _moments(file: Path) -> np.ndarray:
     """Mean and mean square [n, 2] of the weights of each run of a set."""
-    weights = storage.read_tensors(file, {"weights": ["S", "P"]})["weights"].astype(np.float64)
+    weights = _weights(file)
     return np.stack([weights.mean(axis=1), np.square(weights).mean(axis=1)], axis=1)
 
 
-def _products(files: Mapping[tuple[str, str], Path]) -> dict[str, InnerProducts]:
-    """Inner products of the networks in `ORIGIN_SETS`, by architecture; files: by names of sets."""
-    found = {}
+def _products(files: Mapping[tuple[str, str], Path]) -> dict[tuple[str, str, str], np.ndarray]:
+    """Inner products of the runs in `ORIGIN_SETS`; files: by (architecture, set)."""
+    products = {}
     for architecture in {architecture for architecture, _ in files}:
-        contents = [
-            storage.read_tensors(files[architecture, name], {"weights": ["S", "P"], "seeds": ["S"]})
-            for name in ORIGIN_SETS
-        ]
-        vectors = np.concatenate([content["weights"] for content in contents]).astype(np.float64)
-        found[architecture] = InnerProducts(
-            np.repeat(ORIGIN_SETS, [len(content["seeds"]) for content in contents]),
-            np.concatenate([content["seeds"] for content in contents]),
-            vectors @ vectors.T,
-        )
-    return found
+        weights = {name: _weights(files[architecture, name]) for name in ORIGIN_SETS}
+        for first, second in combinations_with_replacement(ORIGIN_SETS, 2):
+            products[architecture, first, second] = weights[first] @ weights[second].T
+    return products
+
+
+def _weights(file: Path) -> np.ndarray:
+    """Weights [n, P] of the runs of a set, float64."""
+    return storage.read_tensors(file, {"weights": ["S", "P"]})["weights"].astype(np.float64)
 
 
 # Judging ------------------------------------------------------------------------------------------
@@ -459,16 +450,13 @@ def centroid_distance(results: Results, architecture: str, of: Sequence[str]) ->
 
 
 def _mean_product(results: Results, architecture: str, first: str, second: str) -> np.ndarray:
-    """Mean [1 + R] of the products of two sets' networks, over pairs of different seeds."""
-    products = results.products[architecture]
-    rows, columns = products.sets == first, products.sets == second
-    different = products.seeds[rows][:, None] != products.seeds[columns]
-    weights = [results.weights(architecture, split_set(name)[0]) for name in (first, second)]
-    chosen = np.where(different, products.values[np.ix_(rows, columns)], 0.0)
-    with np.errstate(invalid="ignore"):
-        return ((weights[0] @ chosen) * weights[1]).sum(1) / (
-            (weights[0] @ different) * weights[1]
-        ).sum(1)
+    """Mean [1 + R] of the products of two sets' runs, over pairs of different seeds."""
+    optimizers = [split_set(name)[0] for name in (first, second)]
+    seeds = [results.kept(architecture, name)["seed"].to_numpy() for name in optimizers]
+    weights = [results.weights(architecture, name) for name in optimizers]
+    i, j = np.nonzero(seeds[0][:, None] != seeds[1])
+    products = results.products[architecture, first, second][i, j]
+    return claims.weighted_mean(products, weights[0][:, i] * weights[1][:, j])
 
 
 def separation(results: Results, architecture: str, of: Sequence[str]) -> Measurement:

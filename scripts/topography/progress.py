@@ -28,15 +28,13 @@ class Progress:
         left = ""
         if done > first:
             left = f", {_clock((now - since) * (self.total - done) / (done - first))} left"
-        print(
-            f"{self.label}: {done}/{self.total} ({100 * done // self.total} %), "
-            f"{_clock(now - self._started)} passed{left}{'; ' if detail else ''}{detail}",
-            file=sys.stderr,
-            flush=True,
+        self.note(
+            f"{done}/{self.total} ({100 * done // self.total} %), "
+            f"{_clock(now - self._started)} passed{left}{'; ' if detail else ''}{detail}"
         )
 
     def note(self, detail: str) -> None:
-        """Say at once what is done now, where that is not counted as work."""
+        """Say something at once, such as what is done now where that is not counted as work."""
         print(f"{self.label}: {detail}", file=sys.stderr, flush=True)
 
 

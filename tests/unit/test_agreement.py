@@ -63,7 +63,7 @@ def results(**changes) -> agreement.Results:
                 ]
             )
         },
-        "products": {"fcp": products(np.zeros((RUNS, 2)), np.tile([0.0, 2.0], (RUNS, 1)))},
+        "products": products(np.zeros((RUNS, 2)), np.tile([0.0, 2.0], (RUNS, 1))),
         "projections": {
             "fcp": pd.concat(
                 [
@@ -100,11 +100,13 @@ def results(**changes) -> agreement.Results:
     return agreement.Results(**{**given, **changes})
 
 
-def products(lbfgs: np.ndarray, sgd: np.ndarray) -> agreement.InnerProducts:
+def products(lbfgs: np.ndarray, sgd: np.ndarray) -> dict[tuple[str, str, str], np.ndarray]:
     """Of networks [n, P] of both optimizers, from the same seeds."""
-    vectors = np.concatenate([lbfgs, sgd])
-    sets = np.repeat(["lbfgs_test", "sgd_test"], len(lbfgs))
-    return agreement.InnerProducts(sets, np.tile(np.arange(len(lbfgs)), 2), vectors @ vectors.T)
+    return {
+        ("fcp", "lbfgs_test", "lbfgs_test"): lbfgs @ lbfgs.T,
+        ("fcp", "lbfgs_test", "sgd_test"): lbfgs @ sgd.T,
+        ("fcp", "sgd_test", "sgd_test"): sgd @ sgd.T,
+    }
 
 
 def claim(measure: str, of, **more) -> dict:
@@ -136,7 +138,7 @@ def test_few_networks_do_not_put_their_centroids_apart(distance):
             "length": 1.0,
         }
     )
-    given = results(products={"fcp": products(lbfgs, sgd)}, lengths={"fcp": lengths})
+    given = results(products=products(lbfgs, sgd), lengths={"fcp": lengths})
     row = judged(claim("centroid_distance", ["lbfgs_train", "sgd_test"]), measured=given).iloc[0]
     assert row["ours"] == pytest.approx(distance, abs=0.05)
     assert row["interval_low"] <= distance <= row["interval_high"]
