@@ -116,9 +116,9 @@ class Objective(Landscape):
         floats = self.architecture.activation_floats * points_per_family
         if self.images.device.type != "cpu":
             return max(gpu_numbers() // floats, GPU_SMALLEST_CHUNK)
-        smallest, largest = CPU_CHUNK_RANGE
         if self.architecture.blocks_on_cpu:
-            return largest
+            return self.count  # it sets up its memory once for all blocks
+        smallest, largest = CPU_CHUNK_RANGE
         # A multiple of the smallest, so that rows of images fill vectors and cache lines.
         return min(max(CPU_ACTIVATIONS // floats // smallest * smallest, smallest), largest)
 
