@@ -13,6 +13,7 @@ from PIL import Image
 import publish_figure
 import verify
 import write_manifest
+from pages import REPOSITORY
 from topography import command_line, provenance, storage
 
 RUN = {
@@ -91,6 +92,14 @@ def test_what_is_no_figure_is_refused(add, content) -> None:
 
 def test_a_whole_set_has_no_problems(published: Path) -> None:
     assert list(provenance.problems(published)) == []
+
+
+def test_the_sets_in_this_repository_are_whole() -> None:
+    folders = [manifest.parent for manifest in REPOSITORY.glob(f"docs/*/{provenance.MANIFEST}")]
+    assert folders
+    assert {folder.name: list(provenance.problems(folder)) for folder in folders} == {
+        folder.name: [] for folder in folders
+    }
 
 
 def remake(folder: Path) -> None:
