@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from topography.architectures import get_architecture
-from topography.architectures.base import PIXELS, Architecture, DenseInputArchitecture
+from topography.architectures.base import (
+    PIXELS,
+    Architecture,
+    BlockwiseArchitecture,
+    DenseInputArchitecture,
+)
 from topography.configuration import (
     architecture_settings,
     for_architecture,
@@ -272,7 +277,7 @@ def _activations_memory(architecture: Architecture, points: int, device: str) ->
     if device != "cpu":
         return 2 * gpu_numbers() * FLOAT
     floats = architecture.activation_floats * points
-    if architecture.blocks_on_cpu:
+    if isinstance(architecture, BlockwiseArchitecture):
         return 2 * CPU_ACTIVATIONS * FLOAT
     smallest, largest = CPU_CHUNK_RANGE
     return 2 * min(max(CPU_ACTIVATIONS, smallest * floats), largest * floats) * FLOAT

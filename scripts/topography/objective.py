@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from topography.architectures.base import Architecture
+from topography.architectures.base import Architecture, BlockwiseArchitecture
 from topography.device import gpu_numbers
 from topography.landscape import Landscape, LinearCombinations
 
@@ -116,7 +116,7 @@ class Objective(Landscape):
         floats = self.architecture.activation_floats * points_per_family
         if self.images.device.type != "cpu":
             return max(gpu_numbers() // floats, GPU_SMALLEST_CHUNK)
-        if self.architecture.blocks_on_cpu:
+        if isinstance(self.architecture, BlockwiseArchitecture):
             return self.count  # it sets up its memory once for all blocks
         smallest, largest = CPU_CHUNK_RANGE
         # A multiple of the smallest, so that rows of images fill vectors and cache lines.
@@ -129,7 +129,7 @@ class Objective(Landscape):
             floats = self.architecture.activation_floats * points_per_family * images
             chunk = max(gpu_numbers() // floats, 1)
         else:
-            chunk = families if self.architecture.blocks_on_cpu else 1
+            chunk = families if isinstance(self.architecture, BlockwiseArchitecture) else 1
         return [slice(first, first + chunk) for first in range(0, families, chunk)]
 
 

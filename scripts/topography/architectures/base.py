@@ -32,15 +32,15 @@ class Parameter(NamedTuple):
 class Architecture(ABC):
     """A small network: its parameter blocks, and losses and gradients of a batch of networks.
 
-    The three ways to write one: `AutogradArchitecture` (a forward pass only, the place to start),
-    `DenseInputArchitecture` (dense first layer, computed once for many related networks), or this
-    class (forward and backward written by hand).
+    The ways to write one: `AutogradArchitecture` (a forward pass only, the place to start),
+    `DenseInputArchitecture` (dense first layer, computed once for many related networks),
+    `BlockwiseArchitecture` (forward and backward written by hand, cut to a processor's caches), or
+    this class.
     """
 
     name: str
     parameters: tuple[Parameter, ...]  # in the order of PyTorch's module.parameters()
     activation_floats: int  # numbers held per image and network while a gradient is computed
-    blocks_on_cpu = False  # whether it cuts its work into blocks that fit a CPU's caches itself
 
     @property
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -120,6 +120,25 @@ class Architecture(ABC):
         points = torch.bmm(mixing, vectors)
         losses, gradients = self.loss_sums_and_gradients(points.flatten(0, 1), images, labels)
         return losses.view(points.shape[:2]), torch.bmm(mixing.mT, gradients.view(points.shape))
+
+
+class BlockwiseArchitecture(Architecture):
+    """An architecture that cuts its work into blocks that fit a CPU's caches itself."""
+
+    @abstractmethod
+    def block_loss_sums(
+        self, params: Tensor, images: Tensor, labels: Tensor, gradients: Tensor | None
+    ) -> Tensor:
+        """Loss sums [B], float64; adds their gradients to `gradients` [B, P] where given."""
+
+    def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return self.block_loss_sums(params, images, labels, None)
+
+    def loss_sums_and_gradients(
+        self, params: Tensor, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        gradients = torch.zeros_like(params)
+        return self.block_loss_sums(params, images, labels, gradients), gradients
 
 
 class AutogradArchitecture(Architecture):

@@ -34,7 +34,7 @@ from torch.nn.functional import pad, softplus
 
 from topography.architectures.base import (
     Activation,
-    Architecture,
+    BlockwiseArchitecture,
     Parameter,
     cross_entropy,
     cross_entropy_and_gradient,
@@ -63,7 +63,7 @@ CONVOLUTIONS = {"convolution_1": (-1.0, SPAN_1), "convolution_2": (1.0 / POOL_AR
 CPU_IMAGES = 128
 
 
-class LeNet(Architecture):
+class LeNet(BlockwiseArchitecture):
     """Convolution 1-6, pool, convolution 6-16, pool, dense 400-120-84-10 (paper, Sec. II.1)."""
 
     name = "lenet"
@@ -80,25 +80,14 @@ class LeNet(Architecture):
         Parameter("dense_3.bias", (10,), 84),
     )
     activation_floats = 20_800  # the numbers in _Workspace
-    blocks_on_cpu = True
 
     def __init__(self, activation: str = "softplus") -> None:
         self.activation = get_activation(activation)
         self.pooling = _POOLINGS[activation]
 
-    def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        return self._loss_sums(params, images, labels, None)
-
-    def loss_sums_and_gradients(
-        self, params: Tensor, images: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        gradients = torch.zeros_like(params)
-        return self._loss_sums(params, images, labels, gradients), gradients
-
-    def _loss_sums(
+    def block_loss_sums(
         self, params: Tensor, images: Tensor, labels: Tensor, gradients: Tensor | None
     ) -> Tensor:
-        """Loss sums [B], float64; adds their gradients to `gradients` [B, P] where given."""
         count, shared = images.shape[-2], images.dim() == 2
         labels = labels.expand(len(params), count)
         few_networks, few_images = _at_a_time(params, count)

@@ -22,7 +22,7 @@ from torch.nn.functional import pad
 
 from topography.architectures.base import (
     PIXELS,
-    Architecture,
+    BlockwiseArchitecture,
     Parameter,
     cross_entropy,
     cross_entropy_and_gradient,
@@ -45,7 +45,7 @@ CPU_IMAGES = 1024
 ROW_MULTIPLE = 16
 
 
-class LongShortTermMemory(Architecture):
+class LongShortTermMemory(BlockwiseArchitecture):
     """One LSTM layer reads 28 steps of 28 permuted pixels, a dense layer classifies its last
     hidden state (paper, Sec. II.1)."""
 
@@ -58,25 +58,14 @@ class LongShortTermMemory(Architecture):
         Parameter("output.weight", (CLASSES, HIDDEN), HIDDEN),
     )
     activation_floats = STEPS * (ROWS + GATES + 2 * HIDDEN) + 2 * GATES + PIXELS
-    blocks_on_cpu = True
 
     def __init__(self) -> None:
         seed = torch.Generator().manual_seed(PERMUTATION_SEED)
         self.permutation = torch.randperm(PIXELS, generator=seed)
 
-    def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        return self._loss_sums(params, images, labels, None)
-
-    def loss_sums_and_gradients(
-        self, params: Tensor, images: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        gradients = torch.zeros_like(params)
-        return self._loss_sums(params, images, labels, gradients), gradients
-
-    def _loss_sums(
+    def block_loss_sums(
         self, params: Tensor, images: Tensor, labels: Tensor, gradients: Tensor | None
     ) -> Tensor:
-        """Loss sums [B], float64; adds their gradients to `gradients` [B, P] where given."""
         count, shared = images.shape[-2], images.dim() == 2
         labels = labels.expand(len(params), count)
         few_networks, few_images = _at_a_time(params, count)
