@@ -193,9 +193,14 @@ def searched_pairs(config: Settings, architecture: str) -> int:
 
 
 def search_settings(config: Settings, architecture: str) -> dict[str, Any]:
-    """How paths of one architecture are searched on: first as `paths` says, then `converged`."""
+    """How paths of one architecture are searched on: first as `paths` says, then `converged`.
+
+    What goes on from the last path is not measured at the lowest one.
+    """
     settings = for_architecture(config, architecture)
-    first = {**settings["paths"], "keep": "last"}
+    first = dict(settings["paths"])
+    if first["keep"] == "lowest":
+        first["keep"] = "last"
     later = {name: value for name, value in settings["converged"].items() if name != "pairs"}
     del first["landscapes"]
     return {"first": first, **later}
@@ -516,7 +521,7 @@ def _conflicts(settings: Settings) -> Iterator[tuple[Key, str, str]]:
         yield (
             ("paths", "keep"),
             "is lowest, but losses on the random images of different steps cannot be compared",
-            "Write last, or null as paths.images_per_step",
+            "Write last or mean, or null as paths.images_per_step",
         )
     for landscape, sets in settings["paths"]["landscapes"].items():
         images = settings["images"][landscape]

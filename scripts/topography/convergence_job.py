@@ -23,16 +23,19 @@ from topography.errors import TopographyError
 from topography.landscape import Landscape
 from topography.objective import Objective
 from topography.path_job import PathSettings, samples
-from topography.paths import Adam, LandscapeAt, Paths, path_losses_and_gradients
+from topography.paths import (
+    Adam,
+    LandscapeAt,
+    Paths,
+    path_losses_and_gradients,
+    weight_in_mean,
+)
 from topography.precision import matrix_products, product_type
 from topography.progress import Progress
 from topography.randomness import generator
 
 # Of the rows that `search` returns; `pair` counts from 0 in the order of the pairs.
 COLUMNS = ("pair", "terms", "steps", "start_loss", "end_loss", "height", "fine_height", "settled")
-# Step n of N counts in the mean in proportion to some (n / N)^8, the polynomial-decay averaging of
-# Shamir & Zhang (2013): mostly the last quarter does, however long the search.
-AVERAGING_POWER = 8
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,12 @@ class ConvergenceSettings:
     """How paths are searched on, and until when.
 
     first: the search up to the first measurement, and what holds for all of it: its ``steps``,
-    ``points``, ``fine_points``, ``penalty``, ``images_seed`` and ``precision``. terms: numbers of
-    Fourier terms, each a search of its own. doublings: of the steps, at most. tolerance: a path has
-    settled when a doubling changes its barrier by a smaller fraction of the first one. From the
-    first measurement on, a step follows the gradient at ``points`` random values of t on
-    ``images_per_step`` random images (None for all), with ``learning_rate``.
+    ``points``, ``fine_points``, ``penalty``, ``images_seed`` and ``precision``; its ``keep`` is
+    last or mean. terms: numbers of Fourier terms, each a search of its own. doublings: of the
+    steps, at most. tolerance: a path has settled when a doubling changes its barrier by a smaller
+    fraction of the first one. From the first measurement on, a step follows the gradient at
+    ``points`` random values of t on ``images_per_step`` random images (None for all), with
+    ``learning_rate``.
     """
 
     first: PathSettings
@@ -88,9 +92,13 @@ class ConvergenceSettings:
         return (torch.arange(self.points, dtype=torch.float64) + shift) / self.points
 
     def weight_in_mean(self, step: int) -> float:
-        """What step counts in the mean path, beside all before: 1 up to the first measurement."""
-        steps = max(step + 1 - self.first.steps, 1)
-        return (AVERAGING_POWER + 1) / (AVERAGING_POWER + steps)
+        """What a step, counted from 0, weighs in the path to be measured, beside all before it.
+
+        The mean begins anew after the first measurement.
+        """
+        if self.goes_on(step):
+            return weight_in_mean(step + 1 - self.first.steps)
+        return weight_in_mean(step + 1) if self.first.keep == "mean" else 1.0
 
 
 def landscapes(landscape: Objective, settings: ConvergenceSettings) -> LandscapeAt:
@@ -195,7 +203,7 @@ class _Unsettled:
         self.numbers = numbers
         self.starts, self.ends = weights[pairs[numbers, 0]], weights[pairs[numbers, 1]]
         self.adam = Adam(weights.new_zeros(len(numbers), terms, weights.shape[1]), 0.0)
-        self.mean = self.adam.values.clone()  # over the last part of the search
+        self.mean = self.adam.values.clone()  # what is measured
         self.first = torch.full((len(numbers),), torch.inf, dtype=torch.float64)
         self.lowest = self.first.clone()
 

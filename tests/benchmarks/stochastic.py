@@ -64,6 +64,9 @@ def arguments() -> argparse.Namespace:
         help="16x200 takes 200 steps, each on a sixteenth of the images",
     )
     parser.add_argument(
+        "--keep", choices=["last", "mean"], default="last", help="path that shortcuts keep"
+    )
+    parser.add_argument(
         "--fast", action="store_true", help="also the full search in fast precision"
     )
     parser.add_argument("--output", type=Path, default=Path("results/stochastic.csv"))
@@ -94,19 +97,19 @@ def main() -> None:
         pairs = min(args.pairs or settings["pairs"]["count"], settings["pairs"]["count"])
         for chosen in args.sets:
             full = Search(name, chosen, count, paths["points"], 1, args.steps, "lowest", "exact")
-            for search in searches(full, args.shortcuts, args.fast):
+            for search in searches(full, args.shortcuts, args.keep, args.fast):
                 if not is_done(search, args.output):
                     print(search, file=sys.stderr, flush=True)
                     append(measure(search, landscape, paths, args.scale, pairs), args.output)
     print(table(pd.read_csv(args.output)))
 
 
-def searches(full: Search, shortcuts: list[tuple[int, int]], fast: bool) -> list[Search]:
+def searches(full: Search, shortcuts: list[tuple[int, int]], keep: str, fast: bool) -> list[Search]:
     """The full search of a set, and its shortcuts one at a time."""
     return [
         full,
         *([replace(full, precision="fast")] if fast else []),
-        *(replace(full, share=share, steps=steps, keep="last") for share, steps in shortcuts),
+        *(replace(full, share=share, steps=steps, keep=keep) for share, steps in shortcuts),
     ]
 
 
@@ -174,15 +177,15 @@ def table(rows: pd.DataFrame) -> str:
     both["less_work"] = both["share"] * both["steps_full"] / both["steps"]
     both["faster"] = both["seconds_full"] / both["seconds"]
     lines = [
-        "| network | images per step | steps | precision | less work | faster | pairs | height "
-        "| bias | spread |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| network | images per step | steps | path | precision | less work | faster | pairs "
+        "| height | bias | spread |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    kinds = ["architecture", "images", "points", "share", "steps", "precision"]
-    for (name, images, _, share, steps, precision), group in both.groupby(kinds, sort=False):
+    kinds = ["architecture", "images", "points", "share", "steps", "keep", "precision"]
+    for (name, images, _, share, steps, keep, precision), group in both.groupby(kinds, sort=False):
         change = group["change"]
         lines.append(
-            f"| {name} | {images // share} of {images} | {steps} | {precision} "
+            f"| {name} | {images // share} of {images} | {steps} | {keep} | {precision} "
             f"| {group['less_work'].mean():.1f} | {group['faster'].mean():.1f} | {len(group)} "
             f"| {group['height'].mean():.4f} | {change.mean():+.1%} | {change.std():.1%} |"
         )

@@ -80,7 +80,8 @@ def find_reference_path(
     """Find a path between two points [P] with torch.optim.Adam on the Fourier coefficients.
 
     keep="last": the path after the last step. keep="lowest": the path with the lowest sum of the
-    losses (without the penalty) among those evaluated before each step.
+    losses (without the penalty) among those evaluated before each step. keep="mean": the mean over
+    the steps n with weights n (n + 1) ... (n + 7).
     """
     ts = [m / (points - 1) for m in range(points)]
     coefficients = torch.zeros(terms, len(start), dtype=start.dtype, requires_grad=True)
@@ -95,7 +96,11 @@ def find_reference_path(
         optimizer.step()
         history.append(coefficients.detach().clone())
     summed = torch.stack(step_losses)
-    kept = history[int(summed.argmin())] if keep == "lowest" else history[-1]
+    if keep == "mean":
+        weights = summed.new_tensor([math.perm(n + 7, 8) for n in range(1, steps + 1)])
+        kept = torch.einsum("s,snp->np", weights / weights.sum(), torch.stack(history[1:]))
+    else:
+        kept = history[int(summed.argmin()) if keep == "lowest" else -1]
     with torch.no_grad():
         _, losses = path_loss(landscape, start, end, kept, ts, penalty)
     return ReferencePath(kept, losses, summed, torch.stack(history))

@@ -71,11 +71,12 @@ def test_paths_sink_into_a_valley_of_known_height():
     np.testing.assert_allclose(table[["start_loss", "end_loss"]], 0, atol=1e-12)
 
 
-def test_the_first_measurement_is_the_path_of_find_paths():
+@pytest.mark.parametrize("keep", ["last", "mean"])
+def test_the_first_measurement_is_the_path_of_find_paths(keep: str):
     landscape = FunctionLandscape(curved_valley)
     same = {name: FIRST[name] for name in ("terms", "points", "steps", "learning_rate")}
-    paths = find_paths(landscape, ENDS[:1], ENDS[1:2], penalty=0.5, keep="last", **same)
-    first = searched(landscape, settings({"penalty": 0.5}, terms=[4])).iloc[0]
+    paths = find_paths(landscape, ENDS[:1], ENDS[1:2], penalty=0.5, keep=keep, **same)
+    first = searched(landscape, settings({"penalty": 0.5, "keep": keep}, terms=[4])).iloc[0]
     assert first["steps"] == 10
     assert first["height"] == paths.losses(landscape, 21).max().item()
     assert first["fine_height"] == paths.losses(landscape, 81).max().item()
@@ -90,7 +91,7 @@ def test_start_and_end_are_those_of_the_pair():
 
 def test_the_mean_forgets_all_but_the_last_part_of_the_search():
     """Step n of N counts as n^8 within the accuracy of 1 / N, from the first measurement on."""
-    chosen, last = settings(), 409
+    chosen, last = settings({"keep": "mean"}), 409
     counts = np.zeros(last + 1)
     for step in range(last + 1):
         weight = chosen.weight_in_mean(step)

@@ -71,7 +71,7 @@ def record_gradients(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tens
     return seen
 
 
-@pytest.mark.parametrize("keep", ["lowest", "last"])
+@pytest.mark.parametrize("keep", ["lowest", "last", "mean"])
 @pytest.mark.parametrize("name", ["fcp", "lenet", "autoencoder", "lstm"])
 def test_paths_equal_one_pair_and_one_point_at_a_time(name: str, keep: str) -> None:
     """Three Adam steps for two pairs, large enough for the summed loss to rise in one of them."""
@@ -122,7 +122,7 @@ def test_every_step_equals_the_reference(
         assert relative_error(paths.coefficients[row], replayed) < 1e-10
 
 
-@pytest.mark.parametrize("keep", ["lowest", "last"])
+@pytest.mark.parametrize("keep", ["lowest", "last", "mean"])
 def test_long_runs_equal_the_reference(keep: str) -> None:
     """Fifty steps on the landscape of Fig. 3, so large that the summed loss goes up and down."""
     landscape = FunctionLandscape(figure_3_function)
@@ -264,7 +264,7 @@ def test_straight_line_height_of_figure_3() -> None:
     assert round(path.straight().height(landscape, 100), 3) == 1.102
 
 
-@pytest.mark.parametrize("keep", ["lowest", "last"])
+@pytest.mark.parametrize("keep", ["lowest", "last", "mean"])
 @pytest.mark.parametrize(("penalty", "height"), [(10, 0.646), (100, 0.640), (1000, 0.652)])
 def test_path_heights_of_figure_3(penalty: float, height: float, keep: str) -> None:
     """The published path heights within 1 %: the search minimises f^2, the height is of f."""

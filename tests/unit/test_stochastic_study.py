@@ -24,6 +24,7 @@ def test_bias_and_spread_are_of_ratios_pair_by_pair() -> None:
     assert full[1:] == [
         "800 of 800",
         "100",
+        "lowest",
         "exact",
         "1.0",
         "1.0",
@@ -32,8 +33,8 @@ def test_bias_and_spread_are_of_ratios_pair_by_pair() -> None:
         "+0.0%",
         "0.0% |",
     ]
-    assert cheap[1:4] == ["50 of 800", "160", "exact"]
-    assert cheap[4:] == ["10.0", "4.0", "2", "0.6150", "+20.0%", "14.1% |"]
+    assert cheap[1:5] == ["50 of 800", "160", "last", "exact"]
+    assert cheap[5:] == ["10.0", "4.0", "2", "0.6150", "+20.0%", "14.1% |"]
 
 
 def test_a_stopped_study_goes_on(tmp_path: Path) -> None:

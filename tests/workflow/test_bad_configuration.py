@@ -219,7 +219,7 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
         ({"paths": {"landscapes": {"tset": ["sgd_test"]}}}, "paths.landscapes.tset", "test"),
         ({"paths": {"landscapes": {"train": []}}}, "paths.landscapes.train", "one or more"),
         ({"paths": {"penalty": -1.0}}, "paths.penalty", "at least 0"),
-        ({"paths": {"keep": "best"}}, "paths.keep", "lowest, last"),
+        ({"paths": {"keep": "best"}}, "paths.keep", "lowest, last, mean"),
         ({"paths": {"keep": "lowest"}}, "paths.keep", "images_per_step"),
         ({"paths": {"precision": "half"}}, "paths.precision", "exact, fast"),
         ({"paths": {"points": 2}}, "paths.points", "at least 3"),

@@ -75,9 +75,11 @@ def test_only_the_named_architectures_are_chosen_in_the_order_of_the_configurati
     assert chosen(["lenet", "fcp"]) == ["fcp", "lenet"]
 
 
-def test_a_search_that_goes_on_begins_as_paths_says() -> None:
-    first = {"terms": 10, "steps": 100, "keep": "last"}
-    assert configuration.search_settings(CONFIG, "fcp") == {"first": first, "terms": [10, 20]}
+@pytest.mark.parametrize(("keep", "measured"), [("lowest", "last"), ("last",) * 2, ("mean",) * 2])
+def test_a_search_that_goes_on_begins_as_paths_says(keep: str, measured: str) -> None:
+    config = configuration.merge(CONFIG, {"paths": {"keep": keep}})
+    first = {"terms": 10, "steps": 100, "keep": measured}
+    assert configuration.search_settings(config, "fcp") == {"first": first, "terms": [10, 20]}
     assert configuration.searched_pairs(CONFIG, "fcp") == 3
     assert configuration.searched_pairs(CONFIG, "lstm") == 1  # there are no more
 
