@@ -195,7 +195,7 @@ def searched_pairs(config: Settings, architecture: str) -> int:
 def search_settings(config: Settings, architecture: str) -> dict[str, Any]:
     """How paths of one architecture are searched on: first as `paths` says, then `converged`.
 
-    What goes on from the last path is not measured at the lowest one.
+    What goes on is the last path, so that this is measured where `paths` keeps the lowest.
     """
     settings = for_architecture(config, architecture)
     first = dict(settings["paths"])
