@@ -23,13 +23,7 @@ from topography.errors import TopographyError
 from topography.landscape import Landscape
 from topography.objective import Objective
 from topography.path_job import PathSettings, samples
-from topography.paths import (
-    Adam,
-    LandscapeAt,
-    Paths,
-    path_losses_and_gradients,
-    weight_in_mean,
-)
+from topography.paths import Adam, LandscapeAt, Paths, path_losses_and_gradients, weight_in_mean
 from topography.precision import matrix_products, product_type
 from topography.progress import Progress
 from topography.randomness import generator
@@ -97,8 +91,8 @@ class ConvergenceSettings:
         The mean begins anew after the first measurement.
         """
         if self.goes_on(step):
-            return weight_in_mean(step + 1 - self.first.steps)
-        return weight_in_mean(step + 1) if self.first.keep == "mean" else 1.0
+            return weight_in_mean(step - self.first.steps)
+        return weight_in_mean(step) if self.first.keep == "mean" else 1.0
 
 
 def landscapes(landscape: Objective, settings: ConvergenceSettings) -> LandscapeAt:

@@ -155,15 +155,15 @@ def find_paths(
             kept = torch.where(lower[:, None, None], coefficients, kept)
         adam.step(gradients)
         if keep == "mean":
-            kept.lerp_(coefficients, weight_in_mean(step + 1))
+            kept.lerp_(coefficients, weight_in_mean(step))
         if on_step is not None:
             on_step(step, losses.mean())
     return Paths(starts, ends, kept, step_losses)
 
 
 def weight_in_mean(step: int) -> float:
-    """What a step, counted from 1, weighs in the mean path beside all steps before it."""
-    return (AVERAGING_POWER + 1) / (AVERAGING_POWER + step)
+    """What a step, counted from 0, weighs in the mean path beside all steps before it."""
+    return (AVERAGING_POWER + 1) / (AVERAGING_POWER + 1 + step)
 
 
 def path_losses_and_gradients(

@@ -75,7 +75,9 @@ def test_only_the_named_architectures_are_chosen_in_the_order_of_the_configurati
     assert chosen(["lenet", "fcp"]) == ["fcp", "lenet"]
 
 
-@pytest.mark.parametrize(("keep", "measured"), [("lowest", "last"), ("last",) * 2, ("mean",) * 2])
+@pytest.mark.parametrize(
+    ("keep", "measured"), [("lowest", "last"), ("last", "last"), ("mean", "mean")]
+)
 def test_a_search_that_goes_on_begins_as_paths_says(keep: str, measured: str) -> None:
     config = configuration.merge(CONFIG, {"paths": {"keep": keep}})
     first = {"terms": 10, "steps": 100, "keep": measured}
