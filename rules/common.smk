@@ -262,6 +262,16 @@ def search_json(wildcards):
     return json.dumps(settings, sort_keys=True)
 
 
+def first_terms():
+    """Fourier terms of the paths of Figure 4, by architecture."""
+    return {
+        architecture: configuration.for_architecture(config, architecture)["paths"][
+            "terms"
+        ]
+        for architecture in ARCHITECTURES
+    }
+
+
 def search_files():
     """Tables of the paths searched on, of all sets that are joined on the train landscape."""
     return [

@@ -102,6 +102,8 @@ rule judge_convergence:
         "../envs/analysis.yaml"
     params:
         code=code_id("judge_convergence.py"),
+        terms=json.dumps(first_terms()),
     shell:
         "exec python scripts/judge_convergence.py --searches {input.searches:q}"
+        " --terms {params.terms:q}"
         " --efforts {output.efforts:q} --orderings {output.orderings:q} > {log:q} 2>&1"

@@ -22,7 +22,12 @@ def arguments() -> argparse.Namespace:
     add_checkpoint_argument(parser)
     parser.add_argument("--set", type=Path, required=True, help="the networks, safetensors")
     parser.add_argument("--pairs", type=Path, required=True, help="made by sample_pairs.py")
-    parser.add_argument("--count", type=int, required=True, help="join the first so many pairs")
+    parser.add_argument(
+        "--count",
+        type=int,
+        required=True,
+        help="join so many pairs, of which as few as possible share a network",
+    )
     parser.add_argument(
         "--settings",
         type=command_line.settings,
@@ -41,15 +46,19 @@ def main() -> None:
     from topography import convergence_job, jobs, path_job
     from topography.architectures import get_architecture
     from topography.checkpoint import Checkpoint
+    from topography.device import advice_when_out_of_memory
+    from topography.pairs import apart
     from topography.progress import Progress
-    from topography.storage import sha256_of_file, write_table
+    from topography.storage import read_table, sha256_of_file, write_table
 
     device = jobs.set_up_device(args)
     architecture = get_architecture(args.architecture, **args.architecture_settings)
     landscape = jobs.load_objectives(args, architecture, device)["train"]
     settings = convergence_job.ConvergenceSettings.from_json(args.settings)
     weights = path_job.read_weights(args.set, architecture.parameter_count).to(device)
-    pairs = path_job.read_pairs(args.pairs, 0, args.count - 1, len(weights))
+    ends = read_table(args.pairs, ["i", "j"]).to_numpy()
+    chosen = apart(*ends.T)[: args.count]
+    pairs = path_job.read_pairs(args.pairs, 0, len(ends) - 1, len(weights))[chosen]
     inputs = {"networks": sha256_of_file(args.set), "pairs": pairs.tolist()}
     modules = [f"topography.architectures.{args.architecture}"]
     identity = jobs.identity(args, "converge_paths.py", modules, ["output"], inputs)
@@ -57,20 +66,22 @@ def main() -> None:
     checkpoint.stop_on_signals()
     label = f"{args.architecture} {args.set.stem}, {len(pairs)} pairs"
     print(f"{label}: up to {settings.most_steps} steps, on {device}", file=sys.stderr, flush=True)
-    rows = convergence_job.search(
-        landscape,
-        weights,
-        pairs,
-        settings,
-        landscape_at=convergence_job.landscapes(landscape, settings),
-        pairs_per_batch=CPU_PAIRS_PER_BATCH if device.type == "cpu" else GPU_PAIRS_PER_BATCH,
-        checkpoint=checkpoint,
-        progress=Progress(label, len(settings.terms) * len(pairs) * settings.most_steps),
-    )
+    with advice_when_out_of_memory("Lower converged.pairs or converged.terms."):
+        rows = convergence_job.search(
+            landscape,
+            weights,
+            pairs,
+            settings,
+            landscape_at=convergence_job.landscapes(landscape, settings),
+            pairs_per_batch=CPU_PAIRS_PER_BATCH if device.type == "cpu" else GPU_PAIRS_PER_BATCH,
+            checkpoint=checkpoint,
+            progress=Progress(label, len(settings.terms) * len(pairs) * settings.most_steps),
+        )
     table = pd.DataFrame(rows, columns=list(convergence_job.COLUMNS))
     table = table.astype({name: int for name in ("pair", "terms", "steps", "settled")})
     table = table.sort_values(["terms", "pair", "steps"], ignore_index=True)
     networks = pairs.numpy()[table["pair"]]
+    table["pair"] = chosen[table["pair"]]  # as the file of pairs counts
     table.insert(1, "i", networks[:, 0])
     table.insert(2, "j", networks[:, 1])
     orphans.refuse_orphan()

@@ -16,6 +16,12 @@ def parse_arguments() -> argparse.Namespace:
         required=True,
         help="tables made by converge_paths.py, {architecture}/{set}.csv",
     )
+    parser.add_argument(
+        "--terms",
+        type=command_line.settings,
+        required=True,
+        help="JSON object: architecture -> Fourier terms of the paths of Figure 4",
+    )
     parser.add_argument("--efforts", type=Path, required=True, help="CSV to write: mean heights")
     parser.add_argument("--orderings", type=Path, required=True, help="CSV to write: verdicts")
     return parser.parse_args()
@@ -26,7 +32,7 @@ def main() -> None:
     arguments = parse_arguments()
     searches = convergence.read_searches(arguments.searches)
     storage.write_table(arguments.efforts, convergence.efforts(searches))
-    storage.write_table(arguments.orderings, convergence.orderings(searches))
+    storage.write_table(arguments.orderings, convergence.orderings(searches, arguments.terms))
 
 
 if __name__ == "__main__":

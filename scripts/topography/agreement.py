@@ -315,7 +315,7 @@ def _interval(measured: Measurement) -> tuple[tuple[float, float], str]:
         return (float(measured.values[0]),) * 2, ""
     if measured.runs < FEWEST_RUNS:
         return (np.nan, np.nan), f"fewer than {FEWEST_RUNS} runs"
-    return claims.interval(measured.values[1:]), ""
+    return claims.interval(measured.values[1:], measured.runs), ""
 
 
 # Measures -----------------------------------------------------------------------------------------

@@ -77,15 +77,23 @@ def band(value: float, tolerance: Mapping[str, float]) -> tuple[float, float]:
     )
 
 
-def interval(resampled: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Percentile bootstrap interval of resampled values [R]; NaN values are left out.
+def interval(resampled: np.ndarray, runs: int, level: float = LEVEL) -> tuple[float, float]:
+    """Bootstrap interval of resampled values [R] of so many runs; NaN values are left out.
+
+    Percentiles, further out for few runs: those that a normal distribution has where Student's t
+    with runs - 1 degrees of freedom has its own, sqrt(runs / (runs - 1)) times as far. Resamples
+    spread less than samples do, by that factor, and how much they spread is itself uncertain
+    (Hesterberg 2015, "expanded percentile interval").
 
     NaN twice where more than half of the values are NaN: then there is no interval.
     """
+    from scipy.special import ndtr, stdtrit  # here: not for the page
+
     known = resampled[~np.isnan(resampled)]
     if 2 * len(known) < len(resampled):
         return np.nan, np.nan
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    distance = np.sqrt(runs / (runs - 1)) * stdtrit(runs - 1, (1 + level) / 2)
+    low, high = np.quantile(known, [ndtr(-distance), ndtr(distance)])
     return float(low), float(high)
 
 

@@ -1,8 +1,8 @@
 """Does the ordering of barriers survive when paths are searched on until they settle?
 
 Our own question: the paper stops at 100 steps, where it finds SGD solutions separated by lower
-barriers than those of L-BFGS. Here that first measurement is set beside the lowest path found at
-any effort, for heights and for barriers above the ends.
+barriers than those of L-BFGS. Here that first measurement, with as many Fourier terms, is set
+beside the lowest path found at any effort, for heights and for barriers above the ends.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,12 @@ Searches = Mapping[tuple[str, str], pd.DataFrame]
 
 COLUMNS = ("pair", "i", "j", "terms", "steps", "start_loss", "end_loss", "fine_height", "settled")
 PAIR = ["pair", "i", "j"]
+GAPS = ("first", "first_probability", "converged", "converged_probability")
+ORDERING_COLUMNS = (
+    *("architecture", "weights", "measure", "terms", "steps", "runs", "pairs"),
+    *(f"{gap}{end}" for gap in GAPS for end in ("", "_low", "_high")),
+    *("settled_lbfgs", "settled_sgd", "verdict"),
+)
 MEASURES = {"height": "heights", "barrier": "barriers above the ends"}
 SURVIVES, VANISHES, REVERSES = "survives", "vanishes", "reverses"
 # A gap between the optimizers has vanished when it is surely below this fraction of the first one.
@@ -86,8 +92,13 @@ def efforts(searches: Searches) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def orderings(searches: Searches) -> pd.DataFrame:
+def orderings(searches: Searches, terms: Mapping[str, int]) -> pd.DataFrame:
     """By how much L-BFGS exceeds SGD at first and converged, and what becomes of the ordering.
+
+    Args:
+        searches: made by `read_searches`.
+        terms: architecture -> Fourier terms of the first measurement; the most that were searched
+            with where these were not.
 
     Returns:
         A row per architecture, ``weights`` (train or test) and measure. ``first``, ``converged``:
@@ -107,11 +118,11 @@ def orderings(searches: Searches) -> pd.DataFrame:
                     {
                         "architecture": architecture,
                         "weights": checkpoint,
-                        **_ordering(architecture, names, tables, measure),
+                        **_ordering(architecture, names, tables, measure, terms[architecture]),
                     }
                     for measure in MEASURES
                 ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(ORDERING_COLUMNS))
 
 
 def verdict(first: tuple[float, float, float], converged: tuple[float, float, float]) -> str:
@@ -149,7 +160,7 @@ def _clause(row: Any) -> str:
     answer = row.verdict if row.verdict == claims.INCONCLUSIVE else f"the ordering {row.verdict}"
     return (
         f"{MEASURES[row.measure]} of {row.weights} weights: {answer} (SGD {first} after "
-        f"{row.steps} steps, {converged} converged)"
+        f"{row.steps} steps with {row.terms} terms, {converged} converged)"
     )
 
 
@@ -172,11 +183,21 @@ def _settled(rows: pd.DataFrame) -> str:
 
 
 def _ordering(
-    architecture: str, names: Sequence[str], tables: Sequence[pd.DataFrame], measure: str
+    architecture: str,
+    names: Sequence[str],
+    tables: Sequence[pd.DataFrame],
+    measure: str,
+    terms: int,
 ) -> dict[str, object]:
     """Row of `orderings` for two sets, L-BFGS and SGD."""
-    least = tables[0][["terms", "steps"]].min()
-    row: dict[str, object] = {"measure": measure, **least.astype(int)}
+    searched = set(tables[0]["terms"])
+    least = pd.Series(
+        {
+            "terms": terms if terms in searched else max(searched),
+            "steps": int(tables[0]["steps"].min()),
+        }
+    )
+    row: dict[str, object] = {"measure": measure, **least}
     pairs = [table.groupby(PAIR)[measure].min() for table in tables]  # the lowest path of each
     firsts = [
         table[(table[["terms", "steps"]] == least).all(axis=1)].set_index(PAIR)[measure]
@@ -211,7 +232,7 @@ def _ordering(
 
 def _with_interval(name: str, values: np.ndarray, runs: int) -> dict[str, float]:
     """A value and its interval, of values [1 + R]; NaN for the interval with too few runs."""
-    low, high = claims.interval(values[1:]) if runs >= FEWEST_RUNS else (np.nan, np.nan)
+    low, high = claims.interval(values[1:], runs) if runs >= FEWEST_RUNS else (np.nan, np.nan)
     return {name: float(values[0]), f"{name}_low": low, f"{name}_high": high}
 
 

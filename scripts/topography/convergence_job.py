@@ -31,6 +31,10 @@ from topography.randomness import generator
 # Of the rows that `search` returns; `pair` counts from 0 in the order of the pairs.
 COLUMNS = ("pair", "terms", "steps", "start_loss", "end_loss", "height", "fine_height", "settled")
 
+# A path is searched no further when less than this fraction of its first barrier is left: the noise
+# of random images would keep it from ever being the same twice.
+NEGLIGIBLE = 0.01
+
 
 @dataclass(frozen=True)
 class ConvergenceSettings:
@@ -40,7 +44,7 @@ class ConvergenceSettings:
     ``points``, ``fine_points``, ``penalty``, ``images_seed`` and ``precision``; its ``keep`` is
     last or mean. terms: numbers of Fourier terms, each a search of its own. doublings: of the
     steps, at most. tolerance: a path has settled when a doubling changes its barrier by a smaller
-    fraction of the first one. From the first measurement on, a step follows the gradient at
+    fraction of it. From the first measurement on, a step follows the gradient at
     ``points`` random values of t on ``images_per_step`` random images (None for all), with
     ``learning_rate``.
     """
@@ -111,16 +115,17 @@ def landscapes(landscape: Objective, settings: ConvergenceSettings) -> Landscape
 
 
 def settled(first: Tensor, lowest: Tensor, now: Tensor, tolerance: float) -> Tensor:
-    """Which paths [S] have no barrier, or one that a doubling hardly changed.
+    """Which paths [S] have no barrier worth the name, or one that a doubling hardly changed.
 
-    Hardly is by less than a fraction, `tolerance`, of the first barrier; a path that rose by more
-    is still shaken by larger steps. Barriers are heights above the higher end: a height that is
-    nearly that of the end would hide how fast what is left still falls.
+    Hardly is by less than a fraction, `tolerance`, of the lowest barrier so far; a path that rose
+    by more is still shaken by larger steps. Not worth the name is less than `NEGLIGIBLE` of the
+    first one. Barriers are heights above the higher end: a height that is nearly that of the end
+    would hide how fast what is left still falls.
 
     first, lowest: barriers at the first measurement and the lowest so far, infinite if there are
     none; now: barriers.
     """
-    return (now <= 0.0) | ((lowest - now).abs() < tolerance * first)
+    return (now <= NEGLIGIBLE * first) | ((lowest - now).abs() < tolerance * lowest)
 
 
 def search(
@@ -148,25 +153,20 @@ def search(
     Returns:
         Rows with the columns ``COLUMNS``, one per pair, number of terms and measurement.
     """
-    units = [
-        (terms, numbers)
-        for terms in settings.terms
-        for numbers in torch.arange(len(pairs)).split(pairs_per_batch)
-    ]
-    rows, unit, resumed = np.empty((0, len(COLUMNS))), 0, None
+    count = len(pairs)
+    searches = len(settings.terms) * count
+    rows, begun, paths = np.empty((0, len(COLUMNS))), 0, None
     saved = None if checkpoint is None else checkpoint.load()
     if saved is not None:
-        resumed, notes = saved
-        rows, unit = resumed.pop("rows"), int(notes["unit"])
-    while unit < len(units):
-        terms, numbers = units[unit]
-        before = sum(len(those) for _, those in units[:unit])
-        if resumed is not None:
-            numbers = torch.from_numpy(resumed["numbers"])
-        paths = _Unsettled(weights, pairs, numbers, terms)
-        if resumed is not None:
-            paths.restore(resumed)
-            resumed = None
+        tensors, notes = saved
+        rows, begun = tensors.pop("rows"), int(notes["begun"])
+        paths = _Unsettled.restored(weights, pairs, tensors)
+    while paths is not None or begun < searches:
+        if paths is None:
+            first = begun % count
+            numbers = torch.arange(first, min(first + pairs_per_batch, count))
+            paths = _Unsettled(weights, pairs, numbers, settings.terms[begun // count])
+            begun += len(numbers)
         while len(paths.numbers) and paths.step < settings.most_steps:
             at = landscape if landscape_at is None else landscape_at(paths.step)
             with matrix_products(product_type(settings.first.precision, weights.device)):
@@ -174,19 +174,25 @@ def search(
             if paths.step in settings.measured_at:
                 rows = np.concatenate([rows, paths.measure(landscape, settings)])
             if progress is not None:
-                done = before * settings.most_steps + paths.step * len(units[unit][1])
-                progress.update(done, f"{terms} terms, step {paths.step}")
+                left = len(paths.numbers) * (settings.most_steps - paths.step)
+                progress.update(
+                    begun * settings.most_steps - left, f"{paths.terms} terms, step {paths.step}"
+                )
             if checkpoint is not None and len(paths.numbers):
-                checkpoint.offer(partial(_state, paths, rows, unit))
-        unit += 1
+                checkpoint.offer(partial(_state, paths, rows, begun))
+        paths = None
     return rows
 
 
 def _state(
-    paths: "_Unsettled", rows: np.ndarray, unit: int
+    paths: "_Unsettled", rows: np.ndarray, begun: int
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """State of a checkpoint: tensors and notes."""
-    return {**paths.state(), "rows": rows}, {"unit": str(unit)}
+    """State of a checkpoint: tensors and notes.
+
+    begun: how many searches, of one pair with one number of terms, have been; those of the first
+    number come first. Not a number of batches: a job may go on with batches of another size.
+    """
+    return {**paths.state(), "rows": rows}, {"begun": str(begun)}
 
 
 class _Unsettled:
@@ -195,6 +201,7 @@ class _Unsettled:
     def __init__(self, weights: Tensor, pairs: Tensor, numbers: Tensor, terms: int) -> None:
         """numbers: [A], rows of pairs."""
         self.numbers = numbers
+        self.terms = terms
         self.starts, self.ends = weights[pairs[numbers, 0]], weights[pairs[numbers, 1]]
         self.adam = Adam(weights.new_zeros(len(numbers), terms, weights.shape[1]), 0.0)
         self.mean = self.adam.values.clone()  # what is measured
@@ -231,7 +238,7 @@ class _Unsettled:
         grids = paths.losses_on_grids(landscape, first.points, first.fine_points)
         losses, fine = (grid.cpu() for grid in grids)
         heights = fine.amax(dim=1)
-        effort = torch.tensor([self.mean.shape[1], self.step]).expand(len(losses), 2)
+        effort = torch.tensor([self.terms, self.step]).expand(len(losses), 2)
         barriers = heights - torch.maximum(fine[:, 0], fine[:, -1])
         if self.step == first.steps:
             self.first = barriers
@@ -267,7 +274,7 @@ class _Unsettled:
         self.adam.mean, self.adam.square = tensors["gradient_mean"], tensors["gradient_square"]
 
     def state(self) -> dict[str, np.ndarray]:
-        """What `restore` needs to go on from here."""
+        """What `restored` needs to go on from here."""
         return {
             "numbers": self.numbers.numpy(),
             "first": self.first.numpy(),
@@ -276,11 +283,14 @@ class _Unsettled:
             **{name: tensor.cpu().numpy() for name, tensor in self._coefficients().items()},
         }
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from what `state` gave for the same paths."""
-        self.first, self.lowest = (torch.from_numpy(state[name]) for name in ("first", "lowest"))
-        self.adam.steps = int(state["step"][0])
-        device = self.starts.device
-        self._set_coefficients(
-            {name: torch.from_numpy(state[name]).to(device) for name in self._coefficients()}
+    @classmethod
+    def restored(cls, weights: Tensor, pairs: Tensor, state: dict[str, np.ndarray]) -> "_Unsettled":
+        """The paths between the same networks that gave this `state`."""
+        tensors = {name: torch.from_numpy(array) for name, array in state.items()}
+        paths = cls(weights, pairs, tensors["numbers"], tensors["values"].shape[1])
+        paths.first, paths.lowest = tensors["first"], tensors["lowest"]
+        paths.adam.steps = int(tensors["step"])
+        paths._set_coefficients(
+            {name: tensors[name].to(weights.device) for name in paths._coefficients()}
         )
+        return paths

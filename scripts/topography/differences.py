@@ -121,7 +121,9 @@ def compare(measured: Mapping[str, Measured], resamples: int = RESAMPLES) -> pd.
                 )
                 ratio = value / reference
                 runs = min(len(own.losses[name][0]) for own in (one, default))
-                low, high = claims.interval(ratio[1:]) if runs >= FEWEST_RUNS else (np.nan, np.nan)
+                low, high = (
+                    claims.interval(ratio[1:], runs) if runs >= FEWEST_RUNS else (np.nan, np.nan)
+                )
                 rows.append(
                     {
                         "quantity": quantity,

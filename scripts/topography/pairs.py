@@ -37,3 +37,28 @@ def pair_table(seeds: np.ndarray, generator: np.random.Generator) -> pd.DataFram
     return pd.DataFrame(
         {"pair": np.arange(len(order)), "i": i, "j": j, "seed_i": seeds[i], "seed_j": seeds[j]}
     )
+
+
+def apart(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Order [S] of pairs in which the first ones share as few networks as they can.
+
+    In rounds: each takes, in the order given, the pairs that share no network with one that the
+    round has taken before. Of all pairs of n networks the first n / 2 then share none. A mean over
+    few pairs thus rests on many networks.
+
+    i, j: the two networks of each pair [S].
+    """
+    order: list[int] = []
+    waiting = list(range(len(i)))
+    while waiting:
+        taken: set[int] = set()
+        later = []
+        for number in waiting:
+            networks = {int(i[number]), int(j[number])}
+            if taken & networks:
+                later.append(number)
+            else:
+                taken |= networks
+                order.append(number)
+        waiting = later
+    return np.array(order)

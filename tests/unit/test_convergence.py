@@ -13,6 +13,7 @@ from topography import agreement_page, claims, command_line, convergence, storag
 RUNS = 6
 PAIRS = np.array(np.triu_indices(RUNS, k=1)).T
 STEPS = [100, 200, 400]
+TERMS = {"fcp": 20}  # of the first measurement
 
 
 def search(heights: list[float], end: float = 0.01, runs: int = RUNS, spread: float = 0.02):
@@ -51,13 +52,13 @@ def read(folder: Path, **tables: pd.DataFrame) -> dict[tuple[str, str], pd.DataF
 )
 def test_orderings_with_a_known_answer(tmp_path, lbfgs, sgd, expected):
     searches = read(tmp_path, lbfgs_train=search(lbfgs), sgd_train=search(sgd))
-    table = convergence.orderings(searches)
+    table = convergence.orderings(searches, TERMS)
     assert table["measure"].tolist() == ["height", "barrier"]
     so_far = "" if expected == claims.INCONCLUSIVE else convergence.SO_FAR  # none has settled
     assert set(table["verdict"]) == {expected + so_far}
     assert set(table["weights"]) == {"train"}
     for row in table.itertuples():
-        assert (row.terms, row.steps, row.runs, row.pairs) == (10, 100, RUNS, len(PAIRS))
+        assert (row.terms, row.steps, row.runs, row.pairs) == (20, 100, RUNS, len(PAIRS))
         assert row.first == pytest.approx(lbfgs[0] - sgd[0], abs=0.02)
         assert row.converged == pytest.approx(lbfgs[-1] - sgd[-1], abs=0.02)
         assert row.first_low <= row.first <= row.first_high
@@ -67,7 +68,7 @@ def test_orderings_with_a_known_answer(tmp_path, lbfgs, sgd, expected):
 def test_a_common_height_without_barriers_leaves_heights_apart_and_barriers_equal(tmp_path):
     """Ends of different loss: the ordering of heights survives where no barrier is left."""
     lbfgs, sgd = search([1.0, 0.4, 0.3], end=0.3), search([0.5, 0.2, 0.1], end=0.1)
-    table = convergence.orderings(read(tmp_path, lbfgs_test=lbfgs, sgd_test=sgd))
+    table = convergence.orderings(read(tmp_path, lbfgs_test=lbfgs, sgd_test=sgd), TERMS)
     expected = [convergence.SURVIVES, convergence.VANISHES]
     assert table["verdict"].tolist() == [answer + convergence.SO_FAR for answer in expected]
     assert table["converged"].tolist() == pytest.approx([0.2, 0.0])
@@ -82,7 +83,7 @@ def test_a_verdict_is_final_when_nine_in_ten_paths_of_each_optimizer_have_settle
     for table in (lbfgs, sgd):
         table.loc[table["steps"] == STEPS[-1], "settled"] = 1
     sgd.loc[sgd["pair"] < unsettled, "settled"] = 0
-    table = convergence.orderings(read(tmp_path, lbfgs_train=lbfgs, sgd_train=sgd))
+    table = convergence.orderings(read(tmp_path, lbfgs_train=lbfgs, sgd_train=sgd), TERMS)
     assert set(table["verdict"]) == {convergence.SURVIVES + so_far}
 
 
@@ -90,9 +91,25 @@ def test_the_lowest_path_counts_whatever_its_effort(tmp_path):
     lbfgs = search([1.0, 0.8, 0.9], spread=0)
     lbfgs.loc[(lbfgs["terms"] == 20) & (lbfgs["steps"] == 200), "fine_height"] = 0.6
     table = convergence.orderings(
-        read(tmp_path, lbfgs_train=lbfgs, sgd_train=search([0.5, 0.3, 0.2], spread=0))
+        read(tmp_path, lbfgs_train=lbfgs, sgd_train=search([0.5, 0.3, 0.2], spread=0)), TERMS
     )
     assert table.loc[0, "converged"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(("terms", "first"), [(10, 0.3), (20, 0.5), (15, 0.5)])
+def test_the_first_measurement_has_the_terms_of_figure_4_or_else_the_most(tmp_path, terms, first):
+    lbfgs = search([1.0, 0.8, 0.7], spread=0)
+    lbfgs.loc[(lbfgs["terms"] == 10) & (lbfgs["steps"] == 100), "fine_height"] = 0.8
+    searches = read(tmp_path, lbfgs_train=lbfgs, sgd_train=search([0.5, 0.3, 0.2], spread=0))
+    row = convergence.orderings(searches, {"fcp": terms}).iloc[0]
+    assert row["first"] == pytest.approx(first)
+
+
+def test_sets_of_one_optimizer_have_no_ordering(tmp_path):
+    table = convergence.orderings(read(tmp_path, sgd_train=search([0.5, 0.3])), TERMS)
+    storage.write_table(tmp_path / "none.csv", table)
+    again = storage.read_table(tmp_path / "none.csv")
+    assert len(again) == 0 and convergence.sentences(again) == []
 
 
 def test_few_runs_decide_nothing(tmp_path):
@@ -102,7 +119,7 @@ def test_few_runs_decide_nothing(tmp_path):
         lbfgs_train=search([1.0, 0.8, 0.7], **few),
         sgd_train=search([0.5, 0.3, 0.2], **few),
     )
-    table = convergence.orderings(searches)
+    table = convergence.orderings(searches, TERMS)
     assert set(table["verdict"]) == {claims.INCONCLUSIVE}
     assert table["converged_low"].isna().all()
     assert convergence.efforts(searches)["height_low"].isna().all()
@@ -119,7 +136,7 @@ def test_intervals_are_those_of_runs_drawn_one_by_one(tmp_path):
     for drawn in generator.integers(RUNS, size=(2000, RUNS)):
         pairs = [heights[tuple(sorted(drawn[pair]))] for pair in PAIRS if np.ptp(drawn[pair])]
         means.append(np.mean(pairs))
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = claims.interval(np.array(means), RUNS)
     width = high - low
     assert row["height_low"] == pytest.approx(low, abs=0.1 * width)
     assert row["height_high"] == pytest.approx(high, abs=0.1 * width)
@@ -160,9 +177,9 @@ def test_one_sentence_per_architecture_says_who_is_lower_by_how_much(tmp_path):
         lbfgs_train=search([1.0, 0.2], spread=0),
         sgd_train=search([0.5, 0.3, 0.3], spread=0),
     )
-    (sentence,) = convergence.sentences(convergence.orderings(searches))
+    (sentence,) = convergence.sentences(convergence.orderings(searches, TERMS))
     assert sentence.startswith("FCP: heights of train weights: the ordering reverses so far (")
-    assert "SGD lower by 0.5 [0.5, 0.5] after 100 steps" in sentence
+    assert "SGD lower by 0.5 [0.5, 0.5] after 100 steps with 20 terms" in sentence
     assert "higher by 0.1 [0.1, 0.1] converged" in sentence
     assert sentence.endswith(
         "Settled: of train weights 0 % of the paths of SGD and 100 % of those of L-BFGS."
@@ -191,7 +208,8 @@ def test_the_commands_make_tables_a_figure_and_a_section_of_the_report(tmp_path,
 
     command(
         judge_convergence.main,
-        *["--searches", *searches, "--efforts", efforts, "--orderings", orderings],
+        *["--searches", *searches, "--terms", '{"fcp": 10}'],
+        *["--efforts", efforts, "--orderings", orderings],
     )
     stem = tmp_path / "fig4_converged"
     scale = ["--scale", "mine", "--dataset", "mnist"]

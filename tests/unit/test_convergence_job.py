@@ -18,6 +18,7 @@ from topography.paths import find_paths
 SADDLE = 0.3
 ENDS = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
 PAIRS = torch.tensor([[0, 1], [1, 2]])
+THREE = torch.tensor([[0, 1], [1, 2], [0, 2]])
 
 
 def curved_valley(points: Tensor) -> Tensor:
@@ -156,9 +157,15 @@ def test_random_images_are_those_of_the_part_of_the_search():
 
 def test_a_path_has_settled_when_a_doubling_hardly_changes_its_barrier():
     lowest = torch.tensor([torch.inf, 1.0, 1.0, 1.0, 1.0, 1.0])
-    now = torch.tensor([5.0, 0.89, 0.91, 1.0, 1.09, 1.11])
-    found = convergence_job.settled(torch.full((6,), 2.0), lowest, now, 0.05)
+    now = torch.tensor([5.0, 0.94, 0.96, 1.0, 1.04, 1.06])
+    found = convergence_job.settled(torch.full((6,), 9.0), lowest, now, 0.05)
     assert found.tolist() == [False, False, True, True, True, False]
+
+
+def test_a_path_has_settled_when_a_hundredth_of_its_first_barrier_is_left():
+    first, lowest = torch.full((2,), 2.0), torch.full((2,), 1.0)
+    found = convergence_job.settled(first, lowest, torch.tensor([0.019, 0.021]), 0.05)
+    assert found.tolist() == [True, False]
 
 
 def test_a_path_without_a_barrier_has_settled_at_once():
@@ -203,8 +210,13 @@ def test_batches_change_nothing():
     )
 
 
-@pytest.mark.parametrize("calls", [3, 25, 70])
-def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path, calls: int):
+@pytest.mark.parametrize("calls", [3, 15, 33])
+@pytest.mark.parametrize(("batch", "batch_after"), [(1, 1), (1, 3), (3, 1), (2, 3)])
+def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, calls: int, batch: int, batch_after: int
+):
+    """Also with batches of another size, as on another device."""
+
     class Failing(FunctionLandscape):
         left = calls
 
@@ -218,7 +230,7 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path
     file = tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
         place = checkpoint.Checkpoint(file, "me", interval=0.0)
-        searched(Failing(curved_valley), chosen, checkpoint=place)
+        searched(Failing(curved_valley), chosen, THREE, checkpoint=place, pairs_per_batch=batch)
     place = checkpoint.Checkpoint(file, "me")
     steps: list[int] = []
 
@@ -227,8 +239,15 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path
         return FunctionLandscape(curved_valley)
 
     landscape = FunctionLandscape(curved_valley)
-    resumed = searched(landscape, chosen, landscape_at=landscape_at, checkpoint=place)
-    pd.testing.assert_frame_equal(resumed, searched(landscape, chosen), check_exact=True)
+    resumed = searched(
+        landscape,
+        chosen,
+        THREE,
+        landscape_at=landscape_at,
+        checkpoint=place,
+        pairs_per_batch=batch_after,
+    )
+    pd.testing.assert_frame_equal(resumed, searched(landscape, chosen, THREE), rtol=1e-12)
     assert steps[0] > 0  # it did not begin anew
 
 

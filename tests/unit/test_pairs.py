@@ -62,6 +62,21 @@ def test_one_network_has_no_pairs():
         table(1)
 
 
+@given(keep=st.integers(2, 15), seed=st.integers(0, 99))
+def test_pairs_apart_share_no_network_as_long_as_there_are_others(keep, seed):
+    drawn = table(keep, seed)
+    order = pairs.apart(drawn["i"].to_numpy(), drawn["j"].to_numpy())
+    assert sorted(order) == list(range(len(drawn)))
+    networks = drawn.loc[order[: keep // 2], ["i", "j"]].to_numpy().ravel()
+    assert len(set(networks)) == len(networks)
+    assert order[0] == 0  # what comes first still does
+
+
+def test_pairs_apart_go_through_the_networks_again_when_all_are_used():
+    i, j = np.array([0, 0, 0, 1, 1, 2]), np.array([1, 2, 3, 2, 3, 3])
+    assert pairs.apart(i, j).tolist() == [0, 5, 1, 4, 2, 3]
+
+
 def test_derived_seed_is_a_sha256():
     digest = hashlib.sha256(b"7/pairs/fcp/sgd_train").hexdigest()
     assert seeding.derive(7, "pairs/fcp/sgd_train") == int(digest[:16], 16) // 2
