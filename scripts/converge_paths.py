@@ -56,7 +56,7 @@ def main() -> None:
     landscape = jobs.load_objectives(args, architecture, device)["train"]
     settings = convergence_job.ConvergenceSettings.from_json(args.settings)
     weights = path_job.read_weights(args.set, architecture.parameter_count).to(device)
-    ends = read_table(args.pairs, ["i", "j"]).to_numpy()
+    ends = read_table(args.pairs, ["i", "j"])[["i", "j"]].to_numpy()
     chosen = apart(*ends.T)[: args.count]
     pairs = path_job.read_pairs(args.pairs, 0, len(ends) - 1, len(weights))[chosen]
     inputs = {"networks": sha256_of_file(args.set), "pairs": pairs.tolist()}
