@@ -21,7 +21,7 @@ from topography.weight_statistics import ORIGIN_SETS
 Settings = Mapping[str, Any]
 
 REQUIRED = ("id", "where", "statement", "measure", "of", "needs", "why")
-OPTIONAL = ("claim", "published", "tolerance", "range", "architectures", "figure")
+OPTIONAL = ("claim", "published", "tolerance", "range", "architectures", "figure", "fitted")
 RESAMPLES = 2000
 RESAMPLING_SEED = 0
 # With three runs a side, even a complete separation has p = 0.1 in a two-sided Mann-Whitney test.
@@ -38,13 +38,14 @@ class Measurement:
     """values: [1 + R], of the results and of their resamples, or [1] where nothing is random.
 
     runs: how many runs each set has, the fewest. method: how it was tested. p_value: two-sided,
-    NaN where the method gives none.
+    NaN where the method gives none. beside: what else a reader should know, which is not judged.
     """
 
     values: np.ndarray
     runs: int
     method: str
     p_value: float = np.nan
+    beside: str = ""
 
 
 @dataclass(frozen=True)
@@ -275,6 +276,8 @@ def _judged(
         "runs": measured.runs,
         "method": measured.method,
         "p_value": measured.p_value,
+        "beside": measured.beside,
+        "fitted": bool(claim.get("fitted", False)),
         "settings": status,
         "verdict": verdict,
         "note": note,
@@ -396,20 +399,31 @@ def late_rise(results: Results, architecture: str, of: str) -> Measurement:
 def lower_barriers(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
     """Probability that a path of the first set is lower than one of the second, on a landscape.
 
-    There is no p-value: pairs that share runs are not independent, as the test would have it.
+    Judged are heights, as in the paper, which hold the losses of the ends; beside stands the same
+    of barriers above the ends. There is no p-value: pairs that share runs are not independent, as
+    the test would have it.
     """
     landscape, *names = of
-    heights, weights, runs = [], [], []
+    tables, weights = [], []
     for name in names:
         if (landscape, architecture, name) not in results.barriers:
             raise NotMeasured(f"{name} was not joined on the {landscape} landscape")
         table = results.barriers[landscape, architecture, name]
         counts = results.weights(architecture, split_set(name)[0])
-        heights.append(table["height"].to_numpy(float))
         weights.append(claims.pair_counts(counts, table["i"].to_numpy(), table["j"].to_numpy()))
-        runs.append(counts.shape[1])
-    values = claims.probability_of_superiority(heights[1], heights[0], weights[1], weights[0])
-    return Measurement(values, min(runs), OVER_PAIRS)
+        tables.append(table)
+
+    def probability(column: str) -> np.ndarray:
+        first, second = (table[column].to_numpy(float) for table in tables)
+        return claims.probability_of_superiority(second, first, weights[1], weights[0])
+
+    runs = min(len(results.kept(architecture, split_set(name)[0])) for name in names)
+    barriers = probability("barrier")
+    beside = f"above the ends {barriers[0]:.3g}"
+    if runs >= FEWEST_RUNS:
+        low, high = claims.interval(barriers[1:], runs)
+        beside += f" [{low:.3g}, {high:.3g}]"
+    return Measurement(probability("height"), runs, OVER_PAIRS, beside=beside)
 
 
 def longer_vectors(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
@@ -420,6 +434,23 @@ def longer_vectors(results: Results, architecture: str, of: Sequence[str]) -> Me
     table = results.lengths[architecture]
     lengths = [_by_run(results, architecture, table, name, "length") for name in of]
     return _superiority(results, architecture, of, lengths)
+
+
+def length_gap(results: Results, architecture: str, of: Sequence[Sequence[str]]) -> Measurement:
+    """By how much vectors of one set are longer than those of another, over the same for two sets.
+
+    of: both pairs of sets. Lengths are means, from the common origin.
+    """
+    table = results.lengths[architecture]
+
+    def mean(name: str) -> np.ndarray:
+        lengths = _by_run(results, architecture, table, name, "length")
+        return claims.weighted_mean(lengths, results.weights(architecture, split_set(name)[0]))
+
+    gaps = [mean(longer) - mean(shorter) for longer, shorter in of]
+    names = {split_set(name)[0] for pair in of for name in pair}
+    runs = min(len(results.kept(architecture, name)) for name in names)
+    return Measurement(gaps[0] / gaps[1], runs, OVER_RUNS)
 
 
 def centroid_distance(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
@@ -462,7 +493,8 @@ def _mean_product(results: Results, architecture: str, first: str, second: str) 
 def separation(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
     """Area under the ROC curve of telling two sets apart along a principal component, 0.5 to 1.
 
-    The sign of a component is free, so areas below 0.5 are counted from the other side.
+    The sign of a component is free, so areas below 0.5 are counted from the other side. Resamples
+    leave the components where they are.
     """
     comparison, kernel, component = of
     names = comparison.split("-")
@@ -475,6 +507,19 @@ def separation_difference(results: Results, architecture: str, of: Sequence[str]
     """Separation along the first principal component less that along the second."""
     first, second = (separation(results, architecture, [*of, name]) for name in ("pc1", "pc2"))
     return Measurement(first.values - second.values, first.runs, OVER_RUNS)
+
+
+def separation_advantage(results: Results, architecture: str, of: Sequence[Any]) -> Measurement:
+    """Separation along the first component of one kernel less the highest of some others.
+
+    of: comparison, kernel, and the other kernels.
+    """
+    comparison, kernel, others = of
+    ours, *theirs = (
+        separation(results, architecture, [comparison, name, "pc1"]) for name in (kernel, *others)
+    )
+    highest = np.max([other.values for other in theirs], axis=0)
+    return Measurement(ours.values - highest, ours.runs, OVER_RUNS)
 
 
 def _projections(results: Results, architecture: str, comparison: str, kernel: str) -> pd.DataFrame:
@@ -558,9 +603,11 @@ MEASURES: dict[str, Callable[[Results, str, Any], Measurement]] = {
         late_rise,
         lower_barriers,
         longer_vectors,
+        length_gap,
         centroid_distance,
         separation,
         separation_difference,
+        separation_advantage,
         height_2d,
         height_range_2d,
         step_ratio_2d,

@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from topography import convergence
-from topography.agreement import CUT, FEWEST_RUNS, RESAMPLES
+from topography.agreement import CUT, FEWEST_RUNS, NOTHING_RANDOM, RESAMPLES
 from topography.claims import (
     AGREES,
     DIFFERS,
@@ -47,13 +47,17 @@ MARKS = {AGREES: "✓", DIFFERS: "✗", INCONCLUSIVE: "?", NOT_COMPARABLE: "–"
 CLASSES = {AGREES: "agrees", DIFFERS: "differs", INCONCLUSIVE: "open", NOT_COMPARABLE: "none"}
 
 EXPLANATION = (
-    "Which range counts as agreement, and why, stands in config/claims.yaml and does not depend on "
-    "results. A comparison agrees if the whole 95 % interval of our measurement lies in that "
-    "range, differs if all of it lies outside, and is inconclusive otherwise, as always with "
-    f"fewer than {FEWEST_RUNS} runs. Intervals come from {RESAMPLES} bootstrap resamples of the "
-    "runs (percentiles); those of barriers too resample runs, not pairs, since pairs share runs. "
-    "The effect size of a Mann-Whitney test is the probability that one set exceeds the other; "
-    "0.5 is no tendency."
+    "Which range counts as agreement, and why, stands in config/claims.yaml. Ranges were set "
+    "before the published run, from the paper and from pilot runs; what was added or changed "
+    "after it says so there. A comparison agrees if the whole 95 % interval of our measurement "
+    "lies in that range, differs if all of it lies outside, and is inconclusive otherwise, as "
+    f"always with fewer than {FEWEST_RUNS} runs. Intervals come from {RESAMPLES} bootstrap "
+    "resamples of the runs (percentiles, further out for few runs); those of barriers too "
+    "resample runs, not pairs, since pairs share runs. Comparisons are not corrected for their "
+    "number: of many that hold, one in forty may come out as a difference. The effect size of a "
+    "Mann-Whitney test is the probability that one set exceeds the other; 0.5 is no tendency. "
+    '"Fitted" marks a number that our settings, which the paper does not state, were chosen by: '
+    "that it agrees is no evidence."
 )
 CUT_WARNING = (
     'Where "settings cut" stands, settings are not the paper\'s. Published numbers are then not '
@@ -65,12 +69,13 @@ CONVERGED_HEADING = "Beyond the paper: converged paths"
 CONVERGED_EXPLANATION = (
     "The paper stops its search for paths early, so that its heights partly measure the search. "
     "Here it goes on, for some pairs of each set, until a doubling of the steps hardly lowers the "
-    "barrier above the ends, or the steps allowed are spent. The first measurement, after the "
-    "steps of Figure 4, is set beside the lowest path found for each pair, both on the fine grid. "
-    "Every height is an upper bound. The ordering of the "
-    "optimizers survives if the whole 95 % interval of their difference stays on its side of zero, "
-    "reverses if it lies on the other side, and vanishes if it lies within "
-    f"{100 * convergence.NEGLIGIBLE:g} % of the first difference; else, or where there was no "
+    "barrier above the ends, nearly none is left, or the steps allowed are spent. The first "
+    "measurement, with the steps and terms of Figure 4, is set beside the lowest path found for "
+    "each pair, both on the fine grid. Every height is an upper bound. The ordering of the "
+    "optimizers vanishes if the whole 95 % interval of their difference lies within "
+    f"{100 * convergence.NEGLIGIBLE:g} % of the first difference, on whichever side of zero; "
+    "otherwise it survives if the interval stays on its side of zero, and reverses if it lies on "
+    "the other; else, or where there was no "
     'ordering at first, it is inconclusive. "So far" stands where fewer than nine in ten paths of '
     "an optimizer have settled, so that the others may still fall. Intervals come from resampled "
     "runs, as for barriers."
@@ -109,7 +114,7 @@ def html(
     return environment.from_string(PAGE).render(
         **facts,
         sections=sections,
-        counts=tallies(table),
+        tallies=tallies(table),
         marks=MARKS,
         classes=CLASSES,
         cut=CUT,
@@ -123,7 +128,7 @@ def markdown(
     table: pd.DataFrame, facts: Mapping[str, Any], orderings: pd.DataFrame | None = None
 ) -> str:
     """The report in Markdown, without figures; arguments as for `html`."""
-    tally = ", ".join(f"{count} {verdict}" for verdict, count in tallies(table).items())
+    tally = ", ".join(tallies(table).values())
     lines = [
         "# Agreement with the paper",
         "",
@@ -141,8 +146,8 @@ def markdown(
         lines.append("|---|---|---|---|---|")
         lines += [
             f"| {row.statement} | {row.network} | {expected(row)} {accepted(row)} "
-            f"| {short(row.ours)} {interval(row)} "
-            f"| {row.verdict}{' (settings cut)' if row.settings == CUT else ''} |"
+            f"| {short(row.ours)} {interval(row)}{'; ' * bool(row.beside)}{row.beside} "
+            f"| {row.verdict}{_remark(row)} |"
             for row in section["rows"]
         ]
     if orderings is not None:
@@ -151,9 +156,20 @@ def markdown(
     return "\n".join([*lines, ""])
 
 
-def tallies(table: pd.DataFrame) -> dict[str, int]:
-    """How often each verdict was given."""
-    return {verdict: int((table["verdict"] == verdict).sum()) for verdict in VERDICTS}
+def tallies(table: pd.DataFrame) -> dict[str, str]:
+    """How often each verdict was given, such as "46 agrees (14 fitted)", by verdict."""
+    texts = {}
+    for verdict in VERDICTS:
+        chosen = table[table["verdict"] == verdict]
+        fitted = int(chosen["fitted"].sum())
+        texts[verdict] = f"{len(chosen)} {verdict}" + (f" ({fitted} fitted)" if fitted else "")
+    return texts
+
+
+def _remark(row: Any) -> str:
+    """What qualifies the verdict of a row, in brackets."""
+    parts = ["fitted"] * row.fitted + ["settings cut"] * (row.settings == CUT)
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def short(value: float) -> str:
@@ -177,9 +193,9 @@ def accepted(row: Any) -> str:
 
 
 def interval(row: Any) -> str:
-    """Interval of a row in brackets, empty where there is none or it is a point."""
+    """Interval of a row in brackets, empty where there is none or nothing is random."""
     low, high = row.interval_low, row.interval_high
-    if np.isnan(low) or low == high:
+    if np.isnan(low) or row.method == NOTHING_RANDOM:
         return ""
     return f"[{low:.3g}, {high:.3g}]"
 
@@ -305,8 +321,8 @@ figcaption { color: var(--faint); font-size: .9rem; }
 against Yu &amp; Morozov, <cite>Neural network optimization strategies and the topography of the
 loss landscape</cite>, arXiv 2602.21276.</p>
 <ul class="tally" aria-label="How often each verdict was given">
-{% for verdict, count in counts.items() %}
-<li class="{{ classes[verdict] }}">{{ marks[verdict] }} {{ count }} {{ verdict }}</li>
+{% for verdict, text in tallies.items() %}
+<li class="{{ classes[verdict] }}">{{ marks[verdict] }} {{ text }}</li>
 {% endfor %}
 </ul>
 {% if warning %}
@@ -351,11 +367,13 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 {{ row | expected }}
 <small>{{ row | accepted }}</small></td>
 <td data-value="{{ row.ours }}">{{ row.ours | short }}
-<small>{{ row | interval }}</small></td>
+<small>{{ row | interval }}</small>
+<small>{{ row.beside }}</small></td>
 <td class="method" data-value="{{ row.runs }}">{{ row.runs }} run{{ "" if row.runs == 1 else "s" }};
 {{ row.method }}{% if row.p_value == row.p_value %}, p = {{ row.p_value | short }}{% endif %}</td>
 <td class="verdict {{ classes[row.verdict] }}" data-value="{{ row.verdict }}">
 {{ marks[row.verdict] }} {{ row.verdict }}
+<small>{% if row.fitted %}fitted{% endif %}</small>
 <small>{% if row.settings == cut %}settings cut{% elif row.settings != "the paper's" %}
 {{ row.settings }}{% elif row.note %}{{ row.note }}{% endif %}</small></td>
 </tr>

@@ -179,7 +179,8 @@ def _settled(rows: pd.DataFrame) -> str:
         f"{100 * row.settled_lbfgs:.0f} % of those of L-BFGS"
         for row in rows.drop_duplicates("weights").itertuples()
     ]
-    return f"Settled: {', '.join(parts)}."
+    counts = f"{rows['pairs'].min()} pairs of {rows['runs'].min()} networks of each set"
+    return f"Searched: {counts}. Settled: {', '.join(parts)}."
 
 
 def _ordering(

@@ -172,7 +172,7 @@ def readme(
     commit = run["commit"].split(",")[0]
     judged = agreement[agreement["settings"] != NOT_RUN]
     missing = agreement.loc[agreement["settings"] == NOT_RUN, "network"].unique()
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in tallies(judged).items())
+    verdicts = ", ".join(tallies(judged).values())
     lines = [
         f"# A reproduction of the paper, scale {run['scale']}",
         "",

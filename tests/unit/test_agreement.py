@@ -38,7 +38,7 @@ def results(**changes) -> agreement.Results:
         )
         for name, factor in scale.items()
     }
-    lengths = {"lbfgs_train": 10 + seeds, "sgd_test": 1 + seeds / 10}
+    lengths = {"lbfgs_train": 10 + seeds, "lbfgs_test": 8 + seeds, "sgd_test": 1 + seeds / 10}
     barriers = {"lbfgs_train": 5.0, "sgd_train": 1.0}
     given = {
         "selections": selections,
@@ -70,20 +70,26 @@ def results(**changes) -> agreement.Results:
                     pd.DataFrame(
                         {
                             "comparison": "lbfgs_train-sgd_test",
-                            "kernel": "rbf",
+                            "kernel": kernel,
                             "set": name,
                             "seed": seeds,
-                            "pc1": offset + 0.1 * generator.random(RUNS),
+                            "pc1": offset * clear + 0.1 * generator.random(RUNS),
                             "pc2": generator.random(RUNS),
                         }
                     )
+                    for kernel, clear in (("rbf", 1), ("linear", 0), ("sigmoid", 0.03))
                     for name, offset in (("lbfgs_train", -1), ("sgd_test", 1))
                 ]
             )
         },
         "barriers": {
             ("train", "fcp", name): pd.DataFrame(
-                {"i": PAIRS[0], "j": PAIRS[1], "height": height + generator.random(len(PAIRS[0]))}
+                {
+                    "i": PAIRS[0],
+                    "j": PAIRS[1],
+                    "height": height + generator.random(len(PAIRS[0])),
+                    "barrier": 0.0,
+                }
             )
             for name, height in barriers.items()
         },
@@ -150,6 +156,7 @@ def test_few_networks_do_not_put_their_centroids_apart(distance):
         ("lower_barriers", ["train", "sgd_train", "lbfgs_train"], 1.0),
         ("lower_barriers", ["train", "lbfgs_train", "sgd_train"], 0.0),
         ("longer_vectors", ["lbfgs_train", "sgd_test"], 1.0),
+        ("length_gap", [["lbfgs_test", "sgd_test"], ["lbfgs_train", "sgd_test"]], 10.15 / 12.15),
         ("separation", ["lbfgs_train-sgd_test", "rbf", "pc1"], 1.0),
         ("late_rise", "lbfgs", 3.0),
         ("centroid_distance", ["lbfgs_train", "sgd_test"], 2 / ((13.5 + 1.35) / 2)),
@@ -165,6 +172,32 @@ def test_measures_of_results_with_a_known_answer(measure, of, expected):
     assert row["verdict"] == (
         claims.AGREES if 0.5 <= row["interval_low"] <= row["interval_high"] <= 1 else claims.DIFFERS
     )
+
+
+def test_the_advantage_of_a_kernel_is_over_the_best_of_the_others():
+    comparison, others = "lbfgs_train-sgd_test", ["linear", "sigmoid"]
+    rows = judged(
+        claim("separation_advantage", [comparison, "rbf", others]),
+        *(claim("separation", [comparison, kernel, "pc1"], id=kernel) for kernel in others),
+    ).set_index("id")["ours"]
+    assert 0.5 <= rows["linear"] < rows["sigmoid"] < 1
+    assert rows["separation_advantage"] == pytest.approx(1 - rows["sigmoid"])
+
+
+def test_beside_heights_stand_barriers_above_the_ends():
+    chosen = claim("lower_barriers", ["train", "sgd_train", "lbfgs_train"])
+    assert judged(chosen)["beside"].tolist() == ["above the ends 0.5 [0.5, 0.5]"]
+    table = judged(chosen, PUBLISHED)
+    assert table["beside"].tolist()[1] == ""
+    assert "above the ends 0.5" in agreement_page.markdown(table, FACTS)
+
+
+def test_numbers_that_settings_were_chosen_by_are_told_apart():
+    table = judged({**PUBLISHED, "fitted": True}, {**PUBLISHED, "id": "other"})
+    assert table["fitted"].tolist() == [True, False]
+    assert agreement_page.tallies(table)[claims.AGREES] == "2 agrees (1 fitted)"
+    assert "| agrees (fitted) |" in agreement_page.markdown(table, FACTS)
+    assert "2 agrees (1 fitted)" in agreement_page.html(table, {}, FACTS)
 
 
 def test_measures_of_weights_and_losses_are_those_of_plain_formulas():
@@ -364,6 +397,9 @@ def test_the_claims_of_the_paper_agree_with_the_paper_itself():
     assert checked == 16
 
 
+FACTS = {"scale": "mine", "dataset": "mnist", "cuts": {}}
+
+
 def small_table() -> pd.DataFrame:
     return judged(
         PUBLISHED,
@@ -384,8 +420,12 @@ def test_texts_from_outside_cannot_become_html(tmp_path: Path):
 
 
 def test_numbers_are_short():
-    row = SimpleNamespace(interval_low=0.12345, interval_high=2.0)
+    row = SimpleNamespace(interval_low=0.12345, interval_high=2.0, method=agreement.OVER_RUNS)
     assert agreement_page.interval(row) == "[0.123, 2]"
+    certain = SimpleNamespace(interval_low=1.0, interval_high=1.0, method=agreement.OVER_RUNS)
+    assert agreement_page.interval(certain) == "[1, 1]"
+    fixed = SimpleNamespace(interval_low=1.0, interval_high=1.0, method=agreement.NOTHING_RANDOM)
+    assert agreement_page.interval(fixed) == ""
     assert agreement_page.short(np.nan) == "–"
     missing = SimpleNamespace(interval_low=np.nan, interval_high=np.nan)
     assert agreement_page.interval(missing) == ""

@@ -182,6 +182,7 @@ def test_one_sentence_per_architecture_says_who_is_lower_by_how_much(tmp_path):
     assert "SGD lower by 0.5 [0.5, 0.5] after 100 steps with 20 terms" in sentence
     assert "higher by 0.1 [0.1, 0.1] converged" in sentence
     assert sentence.endswith(
+        "Searched: 15 pairs of 6 networks of each set. "
         "Settled: of train weights 0 % of the paths of SGD and 100 % of those of L-BFGS."
     )
 
@@ -216,7 +217,7 @@ def test_the_commands_make_tables_a_figure_and_a_section_of_the_report(tmp_path,
     command(plot_convergence.main, "--efforts", efforts, *scale, "--output-stem", stem)
     assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv(stem.with_suffix(".csv"))) == 2 * 2 * 2 + 2  # sets, terms, steps
-    verdicts = pd.DataFrame(columns=["settings", "verdict", "claim", "figure"])
+    verdicts = pd.DataFrame(columns=["settings", "verdict", "claim", "figure", "fitted"])
     facts = {"scale": "mine", "dataset": "mnist", "cuts": {}}
     table = storage.read_table(orderings)
     page = agreement_page.html(verdicts, {stem.name: stem.with_suffix(".png")}, facts, table)

@@ -66,6 +66,7 @@ def test_the_page_tells_what_came_out_what_is_missing_and_how_to_make_it_again(
             "network": ["FCP", "FCP", "LSTM"],
             "settings": ["the paper's", CUT, NOT_RUN],
             "verdict": ["agrees", "differs", "not comparable at this scale"],
+            "fitted": False,
         }
     )
     run = {"scale": "reduced", "dataset": "mnist", "commit": "0123abc, modified"}
