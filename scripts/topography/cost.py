@@ -15,7 +15,6 @@ from typing import Any
 
 from topography.architectures import get_architecture
 from topography.architectures.base import (
-    PIXELS,
     Architecture,
     BlockwiseArchitecture,
     DenseInputArchitecture,
@@ -31,6 +30,7 @@ from topography.configuration import (
     seed_batches,
 )
 from topography.device import gpu_numbers
+from topography.errors import TopographyError
 from topography.objective import CPU_ACTIVATIONS, CPU_CHUNK_RANGE
 from topography.optimizers import get_optimizer
 from topography.optimizers.lbfgs import LBFGS
@@ -54,7 +54,6 @@ SEARCH_GRADIENT = "search gradient"  # the same for a path that is searched on, 
 PATH_LOSS = "path loss"  # one point, one image
 
 FLOAT, DOUBLE = 4, 8  # bytes
-LABEL_AND_PIXELS = 1 + PIXELS  # bytes of an image in a dataset's file
 DATASET_IMAGES = 70_000  # of MNIST and Fashion-MNIST; the others have fewer
 HISTORY_ROW = 40  # bytes of a line of a loss curve, about
 CONVERGED_ROW = 100  # bytes of a line of a table of converged paths, about
@@ -97,6 +96,11 @@ def stages(config: Settings, device: str) -> list[Stage]:
     for name in config["architectures"]:
         settings = for_architecture(config, name)
         architecture = get_architecture(name, **architecture_settings(config, name))
+        if architecture.image_size is None:
+            raise TopographyError(
+                f"The architecture {name} reads texts, but what is estimated are networks for "
+                "images. Leave it out with `only`; the second study trains it."
+            )
         seeds = [batch.last - batch.first + 1 for batch in seed_batches(config, name)]
         pairs = [batch.last - batch.first + 1 for batch in pair_batches(config, name)]
         for optimizer in settings["optimizers"]:
@@ -198,7 +202,7 @@ def _training(
         work=training_work(settings, optimizer, total),
         results=(2 * total + kept) * vector + total * (method.epochs + 1) * HISTORY_ROW,
         checkpoints=total * (4 + histories) * vector,
-        memory=_images_memory(settings, device)
+        memory=_images_memory(architecture, settings, device)
         + largest * ((2 * histories + TRAINING_VECTORS) * vector + projections)
         + _activations_memory(architecture, 1, device),
     )
@@ -226,7 +230,7 @@ def _path_finding(
         work=path_work(settings, landscape, sets * sum(pairs)),
         results=sets * sum(pairs) * pair,
         checkpoints=sets * sum(pairs) * pair,
-        memory=_images_memory(settings, device)
+        memory=_images_memory(architecture, settings, device)
         + side_by_side * vectors * vector
         # What is done, the next batch appended to it, and all of it on its way to the disk.
         + (3 * max(pairs) * pair if device == "cpu" else 0)
@@ -251,7 +255,7 @@ def _converged(
         work=converged_work(search, settings["images"]["train"], sets * pairs),
         results=sets * rows * CONVERGED_ROW,
         checkpoints=sets * side_by_side * 4 * terms * vector,  # path, mean, Adam's two moments
-        memory=_images_memory(settings, device)
+        memory=_images_memory(architecture, settings, device)
         + side_by_side * _path_vectors(architecture, terms, fine_points) * vector
         + _activations_memory(architecture, search["first"]["points"], device),
     )
@@ -265,11 +269,11 @@ def _path_vectors(architecture: Architecture, terms: int, fine_points: int) -> i
     return vectors + fine_points  # all points of the paths as networks
 
 
-def _images_memory(settings: Settings, device: str) -> int:
+def _images_memory(architecture: Architecture, settings: Settings, device: str) -> int:
     """Bytes of the images as numbers and, in main memory, of the dataset while it is checked."""
     images = settings["images"]["train"] + settings["images"]["test"]
-    dataset = DATASET_IMAGES * LABEL_AND_PIXELS
-    return images * PIXELS * FLOAT + (2 * dataset if device == "cpu" else 0)
+    dataset = DATASET_IMAGES * (1 + architecture.image_size)  # bytes in its file, with labels
+    return images * architecture.image_size * FLOAT + (2 * dataset if device == "cpu" else 0)
 
 
 def _activations_memory(architecture: Architecture, points: int, device: str) -> int:

@@ -14,8 +14,9 @@ from torch import Tensor
 from topography import geometry, ratios
 from topography.architectures import get_architecture
 from topography.architectures.base import Architecture
-from topography.datasets import TOKENS, read_dataset
+from topography.datasets import TOKENS
 from topography.functions import FunctionObjective, get_function
+from topography.jobs import load_images
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.optimizers.base import Observer, Optimizer
@@ -106,21 +107,16 @@ def load_objectives(
 ) -> tuple[Objective, Objective]:
     """Objectives on the train and the test images of a run, on the device."""
     images = settings["images"]
-    dataset = read_dataset(data, images["train"], images["test"])
-    train_images, test_images = (
-        torch.from_numpy(part).to(device).flatten(1)
-        for part in (dataset.train_images, dataset.test_images)
+    dataset, train_images, test_images = load_images(
+        data, images["train"], images["test"], architecture, device
     )
     if dataset.content == TOKENS:
         _check_vocabulary(settings, dataset.provenance["tokens"])
-        train_images, test_images = train_images.long(), test_images.long()
-    else:
-        train_images, test_images = train_images.float() / 255.0, test_images.float() / 255.0
-        if settings["standardise"]:
-            mean, deviation = train_images.mean(), train_images.std()
-            train_images, test_images = (
-                (part - mean) / deviation for part in (train_images, test_images)
-            )
+    elif settings["standardise"]:
+        mean, deviation = train_images.mean(), train_images.std()
+        train_images, test_images = (
+            (part - mean) / deviation for part in (train_images, test_images)
+        )
     train_labels = torch.from_numpy(dataset.train_labels).long()
     train_labels = with_label_noise(train_labels, settings["label_noise"]).to(device)
     test_labels = torch.from_numpy(dataset.test_labels).to(device).long()

@@ -35,9 +35,16 @@ class Objective(Landscape):
     """Mean loss over a set of images, as a landscape over an architecture's parameter vectors."""
 
     def __init__(self, architecture: Architecture, images: Tensor, labels: Tensor) -> None:
-        """images: [N, D], pixels in [0, 1]; labels: [N], int64; both where to compute."""
+        """images: [N, D], as many numbers as the architecture reads, pixels in [0, 1]; labels: [N],
+        int64; both where to compute.
+        """
         if len(images) != len(labels) or len(images) == 0:
             raise ValueError(f"got {len(labels)} labels for {len(images)} images")
+        if architecture.image_size not in (None, images.shape[1]):
+            raise ValueError(
+                f"{architecture.name} reads images of {architecture.image_size} numbers, "
+                f"these have {images.shape[1]}"
+            )
         self.architecture = architecture
         self.images = images
         self.labels = labels

@@ -172,9 +172,18 @@ def device(wanted: str, elsewhere: bool) -> Iterator[Finding]:
 
 
 def data(config: Settings, results: Path) -> Iterator[Finding]:
-    """Whether the dataset is made and unharmed or, if not, whether its source can be read."""
-    from topography.configuration import for_architecture
-    from topography.datasets import load_dataset, read_dataset
+    """Whether the dataset is made, unharmed, and read by all architectures or, if it is not made,
+    whether its source can be read.
+    """
+    from topography.architectures import get_architecture
+    from topography.configuration import architecture_settings, for_architecture
+    from topography.datasets import Dataset, load_dataset, read_dataset
+    from topography.jobs import check_images
+
+    def check(dataset: Dataset) -> None:
+        for entry in config["architectures"]:
+            architecture = get_architecture(entry, **architecture_settings(config, entry))
+            check_images(dataset, path, architecture)
 
     name, source = config["dataset"], config["data_source"]
     path = results / "data" / f"{name}.safetensors"
@@ -183,7 +192,7 @@ def data(config: Settings, results: Path) -> Iterator[Finding]:
     make = "Make it where there is internet with `snakemake --cores 1 data`"
     if path.exists():
         try:
-            read_dataset(path, most["train"], most["test"])
+            check(read_dataset(path, most["train"], most["test"]))
         except TopographyError as error:
             yield Finding(ERROR, "data", str(error))
         else:
@@ -202,7 +211,7 @@ def data(config: Settings, results: Path) -> Iterator[Finding]:
         return
     try:
         with tempfile.TemporaryDirectory() as folder:
-            load_dataset(name, folder, source)
+            check(load_dataset(name, folder, source))
     except TopographyError as error:
         yield Finding(ERROR, "data", str(error))
     else:

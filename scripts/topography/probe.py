@@ -13,7 +13,7 @@ from torch import Tensor
 
 from topography import cost
 from topography.architectures import get_architecture
-from topography.architectures.base import PIXELS, Architecture
+from topography.architectures.base import Architecture
 from topography.configuration import architecture_settings, for_architecture, seed_batches
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
@@ -118,7 +118,7 @@ def calls_of(config: Mapping[str, Any], name: str, device: torch.device) -> dict
 
 def _objective(architecture: Architecture, images: int, device: torch.device) -> Objective:
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.rand(images, PIXELS, generator=generator)
+    pixels = torch.rand(images, architecture.image_size, generator=generator)
     labels = torch.randint(CLASSES, (images,), generator=generator)
     return Objective(architecture, pixels.to(device), labels.to(device))
 

@@ -11,6 +11,7 @@ import find_paths
 from reference.data import REPOSITORY
 from topography import configuration, convergence_job, cost, probe
 from topography.architectures.base import Architecture, Parameter
+from topography.errors import TopographyError
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.optimizers.base import Optimizer
@@ -259,6 +260,24 @@ def test_every_kind_of_work_has_a_rate() -> None:
     assert all(0.0 < rate < 1.0 for rate in rates.values())
     for stage in cost.stages(config, "cpu"):
         assert stage.seconds(rates, startup=2.0) > 2.0 * stage.jobs
+
+
+def test_colour_images_are_estimated_as_such() -> None:
+    config = scale("smoke")
+    memories = []
+    for inputs in (784, 3072):
+        config["architectures"] = {"mlp": {"hidden": [4], "inputs": inputs}}
+        assert probe.calls_of(config, "mlp", torch.device("cpu"))
+        memories.append([stage.memory for stage in cost.stages(config, "cpu")])
+    images = sum(config["images"].values())
+    assert all(more - less > 4 * images * 2288 for less, more in zip(*memories, strict=True))
+
+
+def test_a_network_that_reads_texts_has_no_place_in_the_first_study() -> None:
+    config = scale("smoke")
+    config["architectures"] = {"transformer": {"tokens": 92}}
+    with pytest.raises(TopographyError, match="transformer reads texts"):
+        cost.stages(config, "cpu")
 
 
 def test_an_optimizer_of_ones_own_is_measured_by_its_epochs(

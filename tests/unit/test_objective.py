@@ -207,6 +207,36 @@ def test_images_and_labels_must_match() -> None:
         Objective(get_architecture("fcp"), images[:0], labels[:0])
 
 
+@pytest.mark.parametrize("size", [783, 3072])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {}) for name in NAMES),
+        ("mlp", {"inputs": 785}),
+        ("resnet", {"channels": [8], "blocks": [1], "image": [1, 28, 28]}),
+    ],
+)
+def test_images_of_another_size_than_a_network_reads_are_refused(
+    name: str, settings: dict, size: int
+) -> None:
+    """Above all by the LSTM, which picks pixels by their numbers and would leave out the others."""
+    images, labels = torch.rand(3, size), torch.zeros(3, dtype=torch.int64)
+    with pytest.raises(ValueError, match=f"{name} reads images of .* numbers, these have {size}"):
+        Objective(get_architecture(name, **settings), images, labels)
+
+
+def test_networks_can_be_set_to_colour_images() -> None:
+    images, labels = torch.rand(3, 3072), torch.zeros(3, dtype=torch.int64)
+    for name, settings in (
+        ("mlp", {"inputs": 3072, "hidden": [4]}),
+        ("resnet", {"channels": [8], "blocks": [1], "image": [3, 32, 32]}),
+    ):
+        architecture = get_architecture(name, **settings)
+        params = torch.zeros(1, architecture.parameter_count)
+        losses = Objective(architecture, images, labels).losses(params)
+        torch.testing.assert_close(losses, torch.full((1,), 10.0, dtype=torch.float64).log())
+
+
 def test_any_differentiable_function_is_a_landscape() -> None:
     landscape = FunctionLandscape(lambda points: points.square().sum(1) * points[:, 0])
     points = data.random_vectors(4, 3, 1.0)

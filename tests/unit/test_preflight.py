@@ -201,6 +201,15 @@ def test_data_is_made_damaged_or_too_small(tmp_path: Path) -> None:
     assert "checksum" in damaged.text
 
 
+def test_images_that_an_architecture_does_not_read_are_an_error(tmp_path: Path) -> None:
+    config = {**CONFIG, "architectures": {"fcp": {}, "mlp": {"inputs": 3072}}}
+    write_dataset(tmp_path / "data/digits.safetensors", load_dataset("digits", tmp_path, ""))
+    for results in (tmp_path, tmp_path / "nothing made yet"):
+        (finding,) = preflight.data(config, results)
+        assert finding.level == ERROR
+        assert "mlp reads images of 3072 numbers" in finding.text
+
+
 def test_a_folder_without_the_files_is_an_error(tmp_path: Path) -> None:
     config = {**CONFIG, "dataset": "mnist", "data_source": str(tmp_path / "nowhere")}
     (finding,) = preflight.data(config, tmp_path)

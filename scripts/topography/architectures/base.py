@@ -1,6 +1,7 @@
 """What every architecture offers: losses and gradients of many parameter vectors at once.
 
-Shapes used throughout: B networks (parameter vectors), n images, D = 784 pixels, P parameters.
+Shapes used throughout: B networks (parameter vectors), n images, D pixels (784 but for those that
+can be set to others, see `image_size`), P parameters.
 Activations are *feature-major*, [B, features, n]: a layer is then `weights @ activations` with the
 weight matrices as PyTorch stores them, and elementwise work runs over contiguous images.
 """
@@ -39,6 +40,7 @@ class Architecture(ABC):
     """
 
     name: str
+    image_size: int | None = PIXELS  # numbers of an image, D; None reads texts of any length
     parameters: tuple[Parameter, ...]  # in the order of PyTorch's module.parameters()
     activation_floats: int  # numbers held per image and network while a gradient is computed
 

@@ -29,6 +29,7 @@ class MultilayerPerceptron(AutogradArchitecture):
             raise ValueError("hidden and inputs must be at least 1")
         if activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation {activation!r}; choose relu or softplus")
+        self.image_size = inputs
         widths = [inputs, *hidden, CLASSES]
         self.layers = len(widths) - 1
         self.activation = ACTIVATIONS[activation]

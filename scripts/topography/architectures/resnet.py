@@ -1,5 +1,6 @@
 """Residual network of any width and depth; ResNet18 for CIFAR-10 with its default settings."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -38,6 +39,7 @@ class ResidualNetwork(AutogradArchitecture):
         if any(width % groups for width in channels):
             raise ValueError(f"groups ({groups}) must divide each of the channels {channels}")
         self.image = tuple(image)
+        self.image_size = math.prod(image)
         self.groups = groups
         self.stem_stride = stem_stride
         self.layout = list(_block_layout(channels, blocks))

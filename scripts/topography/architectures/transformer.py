@@ -21,6 +21,7 @@ class LanguageModel(AutogradArchitecture):
     """
 
     name = "transformer"
+    image_size = None
 
     def __init__(
         self,
