@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from topography import command_line, storage
+from topography.errors import TopographyError
 from topography.figures import overview, style
 
 
@@ -19,6 +20,10 @@ def main() -> None:
     """Draw and write the figure."""
     arguments = parse_arguments()
     data = storage.read_tensors(arguments.data)
+    if data["train_labels"].ndim > 1:
+        raise TopographyError(
+            f"{arguments.data} holds a text, but Figure 1 shows images. Choose a dataset of images."
+        )
     numbers = overview.shown_numbers(data["train_labels"])
     figure = overview.draw(numbers, data["train_images"])
     style.stamp(figure, arguments.scale, arguments.dataset)

@@ -306,6 +306,20 @@ def test_overview_shows_two_images_of_each_label():
     assert overview.shown_numbers(np.array([0, 1, 0]))["image"].tolist() == [0, 1, 2]
 
 
+def test_overview_shows_colours_in_their_places():
+    """One colour per label, whose planes are told apart; tiles lie on white."""
+    images = np.zeros((30, 3, 32, 32), np.uint8)
+    images[:, 0] = 200
+    images[:, 2] = 20 * LABELS[:, None, None]
+    figure = overview.draw(overview.shown_numbers(LABELS), images)
+    (tiles,) = figure.axes[0].child_axes
+    mosaic = tiles.get_images()[0].get_array()
+    assert mosaic.shape == (4 * 34 - 2, 5 * 34 - 2, 3)
+    assert mosaic[31, 31].tolist() == [200, 0, 0]
+    assert mosaic[34, 34].tolist() == [200, 0, 120]
+    assert mosaic[33, 33].tolist() == [255, 255, 255]
+
+
 # Look and files -----------------------------------------------------------------------------------
 
 
@@ -367,6 +381,16 @@ def test_commands_write_whole_figures(tmp_path, monkeypatch):
     dataset = ["--data", tmp_path / "digits.safetensors"]
     run(monkeypatch, plot_overview, *dataset, *STAMP, "--output-stem", tmp_path / "fig1")
     assert len(assert_complete(tmp_path / "fig1")) == 20
+
+
+def test_overview_of_a_text_is_refused(tmp_path, monkeypatch, capsys):
+    tokens = np.zeros((30, 35), np.int32)
+    data = {"train_images": tokens, "train_labels": tokens}
+    storage.write_tensors(tmp_path / "own.safetensors", data)
+    dataset = ["--data", tmp_path / "own.safetensors"]
+    with pytest.raises(SystemExit):
+        run(monkeypatch, plot_overview, *dataset, *STAMP, "--output-stem", tmp_path / "fig1")
+    assert "own.safetensors holds a text" in capsys.readouterr().err
 
 
 def test_loss_curve_command_finds_the_kept_runs_among_jobs(tmp_path, monkeypatch):

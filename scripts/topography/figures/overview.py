@@ -16,7 +16,6 @@ HEIGHT = 2.6  # inches
 IMAGES_PER_LABEL = 2
 TILE_COLUMNS = 5
 INPUT_TILE = 9  # shown as the input of the network, because it lies beside it; any would do
-SIDE = 28  # pixels
 GAP = 2  # pixels between tiles
 HIGHLIGHT = "#e8595c"
 
@@ -56,7 +55,7 @@ def draw(numbers: pd.DataFrame, images: np.ndarray) -> Figure:
 
     Args:
         numbers: the images to show.
-        images: uint8 [N, 28, 28], the train images.
+        images: uint8 [N, 28, 28], or [N, 3, 32, 32] in colour, the train images.
     """
     figure = style.new_figure(HEIGHT)
     figure.get_layout_engine().set(wspace=0.08)
@@ -85,12 +84,16 @@ def draw(numbers: pd.DataFrame, images: np.ndarray) -> Figure:
 
 def _draw_samples(axes: Axes, images: np.ndarray) -> Rectangle:
     """Tile the images and return the frame around the one that goes into the network."""
-    rows = -(-len(images) // TILE_COLUMNS)
-    step = SIDE + GAP
-    mosaic = np.zeros((rows * step - GAP, TILE_COLUMNS * step - GAP))
+    white = 0  # grey images are drawn as ink on paper
+    if images.ndim == 4:
+        images, white = np.moveaxis(images, 1, -1), 255
+    rows, side = -(-len(images) // TILE_COLUMNS), images.shape[1]
+    step = side + GAP
+    shape = (rows * step - GAP, TILE_COLUMNS * step - GAP, *images.shape[3:])
+    mosaic = np.full(shape, white, images.dtype)
     for tile, image in enumerate(images):
         top, left = (step * place for place in divmod(tile, TILE_COLUMNS))
-        mosaic[top : top + SIDE, left : left + SIDE] = image
+        mosaic[top : top + side, left : left + side] = image
     tiles = axes.inset_axes((0, 0, 1, 1))  # keeps its own aspect, and the panel its full height
     tiles.set_axis_off()
     tiles.imshow(mosaic, cmap="Greys", vmin=0, vmax=255, interpolation="nearest")
