@@ -27,6 +27,11 @@ Key = tuple[str, ...]
 OVERRIDABLE = ("optimizers", "images", "training", "selection", "pairs", "paths", "converged")
 # Sections that no training or selection depends on.
 AFTER_TRAINING = {"pairs", "paths", "converged"}
+# Datasets that hold something else than grey images of 28 x 28 pixels, and the architectures that
+# read only such images. Of datasets and architectures that are not ours, the jobs say so.
+COLOUR_DATASETS = ("cifar10",)
+TEXTS = ("descriptions", "text", "wikitext2")
+GREY_ARCHITECTURES = ("fcp", "lenet", "autoencoder", "lstm")
 
 
 class ConfigurationError(TopographyError):
@@ -276,6 +281,7 @@ def check(
         problems = [
             *_unknown_modules(config, library),
             *_unknown_choices(config),
+            *_unreadable_dataset(config),
             *_unknown_sets(config),
             *_unknown_weights(config),
         ]
@@ -404,6 +410,28 @@ def _unknown_choices(config: Settings) -> Iterator[Problem]:
                 f"names {name!r}, which is not among the architectures",
                 _suggest(name, list(config["architectures"])),
             )
+
+
+def _unreadable_dataset(config: Settings) -> Iterator[Problem]:
+    """The second study reads other datasets too: its runs name them for themselves."""
+    dataset, elsewhere = config["dataset"], "The second study names its datasets under geometry"
+    if dataset in TEXTS:
+        yield Problem(
+            ("dataset",),
+            f"is {dataset!r}, a text, but the networks and Figure 1 are about images",
+            f"Choose a dataset of images. {elsewhere}",
+        )
+    grey = [
+        name for name in config["only"] or config["architectures"] if name in GREY_ARCHITECTURES
+    ]
+    if dataset in COLOUR_DATASETS and grey:
+        yield Problem(
+            ("dataset",),
+            f"is {dataset!r}, colour images of 3 x 32 x 32 pixels, which {', '.join(grey)} cannot "
+            "read, only grey ones of 28 x 28",
+            "Choose another dataset, or name in `only` architectures that read these, such as mlp "
+            f"with inputs: 3072. {elsewhere}",
+        )
 
 
 def _unknown_sets(config: Settings) -> Iterator[Problem]:

@@ -239,6 +239,40 @@ def test_an_impossible_value_is_named_with_its_place_and_cure(
     assert fix in message
 
 
+@pytest.mark.parametrize(
+    ("dataset", "only", "said"),
+    [
+        ("cifar10", None, "colour images of 3 x 32 x 32 pixels, which fcp, lenet, "),
+        ("cifar10", ["lstm"], "colour images of 3 x 32 x 32 pixels, which lstm cannot read"),
+        ("descriptions", ["lstm"], "a text"),
+        ("wikitext2", ["mlp"], "a text"),
+    ],
+)
+def test_a_dataset_that_the_networks_cannot_read_is_refused(
+    dataset: str, only: list[str] | None, said: str
+) -> None:
+    change = {"dataset": dataset, "only": only, "architectures": {"mlp": {"inputs": 3072}}}
+    message = refusal(change)
+    assert f"- dataset (in mine.yaml) is {dataset!r}, {said}" in message
+    assert "second study" in message
+
+
+def test_networks_that_read_colour_images_are_accepted() -> None:
+    change = {
+        "dataset": "cifar10",
+        "only": ["mlp"],
+        "architectures": {"mlp": {"inputs": 3072}, "resnet": {}},
+    }
+    config = configuration.merge(BASE, change)
+    configuration.check(config, SCHEMA, [("mine.yaml", change), ("config.yaml", BASE)], LIBRARY)
+
+
+def test_what_each_dataset_holds_is_known() -> None:
+    names = {path.stem for path in (LIBRARY / "datasets").glob("[!_]*.py")}
+    grey = {"digits", "fashion_mnist", "mnist"}
+    assert names == grey | {*configuration.COLOUR_DATASETS, *configuration.TEXTS}
+
+
 def test_a_missing_key_is_named() -> None:
     base = deepcopy(BASE)
     del base["pairs"]["seed"]
