@@ -286,7 +286,7 @@ def check(
             *_unknown_weights(config),
         ]
     if not problems:
-        problems = list(_impossible_values(config))
+        problems = [*_impossible_values(config), *_impossible_runs(config)]
     if not problems:
         problems = list(_impossible_variants(config, schema))
     if problems:
@@ -508,6 +508,44 @@ def _impossible_variants(config: Settings, schema: Settings) -> Iterator[Problem
         yield from (Problem(("differences", *place, *one.key), one.what, one.fix) for one in found)
         if name == DEFAULT and found:
             return  # all variants would repeat it
+
+
+def _impossible_runs(config: Settings) -> Iterator[Problem]:
+    """What is wrong with the runs of the second study."""
+    for study, runs in config["geometry"]["studies"].items():
+        for name, run in geometry_runs(config, study).items():
+            for key, what, fix in _run_conflicts(run):
+                own = ("geometry", "studies", study, name, key)
+                written = own if key in runs[name] else ("geometry", "defaults", key)
+                yield Problem(written, f"{what} (run {study}.{name})", fix)
+
+
+def _run_conflicts(run: Settings) -> Iterator[tuple[str, str, str]]:
+    """Settings of one run that exclude each other, as keys of the run, what is wrong and cures."""
+    optimizer, settings = run["optimizer"], run["optimizer_settings"]
+    if run["controls"] and "epochs" not in settings:
+        yield (
+            "controls",
+            f"is true, but the settings of {optimizer} have no epochs: controls train for twice as "
+            "many, and in another order of minibatches",
+            "Write false in that run, or choose an optimizer on minibatches, such as sgd",
+        )
+    if run["function"] is None:
+        return
+    for key, none in (("controls", "false"), ("probes", "null")):
+        if run[key]:
+            yield (
+                key,
+                "is set, but a function has neither images nor another initialisation",
+                f"Write {none} in that run",
+            )
+    if "batch_size" not in settings:
+        yield (
+            "optimizer",
+            f"is {optimizer}, whose settings have no batch_size: functions are descended in "
+            "minibatches of their terms",
+            "Choose an optimizer on minibatches, such as sgd",
+        )
 
 
 def _numbers(value: object, key: Key = ()) -> Iterator[tuple[Key, float]]:

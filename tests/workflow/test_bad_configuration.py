@@ -267,6 +267,38 @@ def test_networks_that_read_colour_images_are_accepted() -> None:
     configuration.check(config, SCHEMA, [("mine.yaml", change), ("config.yaml", BASE)], LIBRARY)
 
 
+PROBES = {"interval": 8, "sizes": [16, 64], "minibatches": 3, "size": 64}
+
+
+@pytest.mark.parametrize(
+    ("run", "key", "what", "fix"),
+    [
+        ({"optimizer": "lbfgs", "controls": True}, "controls", "lbfgs have no epochs", "false"),
+        ({"function": "asymmetric_linear", "controls": True}, "controls", "a function", "false"),
+        ({"function": "asymmetric_linear", "probes": PROBES}, "probes", "a function", "null"),
+        (
+            {"function": "sinusoidal_mixture", "optimizer": "lbfgs"},
+            "optimizer",
+            "lbfgs, whose settings have no batch_size",
+            "sgd",
+        ),
+    ],
+)
+def test_a_run_of_the_second_study_that_cannot_be_recorded_is_refused(
+    run: dict[str, Any], key: str, what: str, fix: str
+) -> None:
+    message = refusal({"geometry": {"studies": {"mine": {"first": run, "second": {}}}}})
+    assert message.count("\n- ") == 1
+    assert f"- geometry.studies.mine.first.{key} (in mine.yaml) is " in message
+    assert what in message and fix in message
+
+
+def test_a_default_that_one_run_makes_impossible_names_the_run() -> None:
+    message = refusal({"geometry": {"defaults": {"controls": True}}})
+    assert "- geometry.defaults.controls (in mine.yaml) is" in message
+    assert "(run main.lbfgs)" in message and "(run functions.small_steps)" in message
+
+
 def test_what_each_dataset_holds_is_known() -> None:
     names = {path.stem for path in (LIBRARY / "datasets").glob("[!_]*.py")}
     grey = {"digits", "fashion_mnist", "mnist"}

@@ -25,6 +25,8 @@ CONFLICTS = (
     ("paths", "images_per_step"),
     ("paths", "keep"),
     ("paths", "landscapes"),
+    ("trajectory", "controls"),
+    ("geometry", "defaults", "optimizer"),
 )
 NASTY = [
     *["", " ", "..", "../fcp", "../../etc/passwd", "/etc", "fcp/../lstm", "fcp\n", "fcp\0", "-n"],
