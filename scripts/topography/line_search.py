@@ -56,9 +56,6 @@ class _Searches:
         self.best_losses[rows] = torch.where(better, losses, self.best_losses[rows])
         return losses
 
-    def result(self) -> LineSearchResult:
-        return LineSearchResult(self.best, self.best_losses, self.evaluations)
-
 
 def line_search(
     evaluate: Evaluate,
@@ -108,46 +105,12 @@ def line_search(
     falls = searches.upper_losses < initial_losses
     bracketed = _expand(searches, falls) | _shrink(searches, ~falls, direction_norms, tolerance)
     _golden_sections(searches, bracketed, direction_norms, tolerance)
-    result = searches.result()
+    result = LineSearchResult(searches.best, searches.best_losses, searches.evaluations)
     if monotone:
         worse = result.losses >= initial_losses
         result.steps = torch.where(worse, 0.0, result.steps)
         result.losses = torch.where(worse, initial_losses, result.losses)
     return result
-
-
-def golden_section_search(
-    evaluate: Evaluate,
-    lower: Tensor,
-    lower_losses: Tensor,
-    middle: Tensor,
-    middle_losses: Tensor,
-    upper: Tensor,
-    upper_losses: Tensor,
-    direction_norms: Tensor,
-    budget: int = 6,
-    tolerance: float = 1e-4,
-) -> LineSearchResult:
-    """Golden-section search inside brackets lower < middle < upper, all [B], of known losses.
-
-    Returns the best of the middles and the new trials. Arguments else as for `line_search`.
-    """
-    searches = _Searches(
-        evaluate=evaluate,
-        budget=budget,
-        lower=lower.clone(),
-        lower_losses=lower_losses.clone(),
-        middle=middle.clone(),
-        middle_losses=middle_losses.clone(),
-        upper=upper.clone(),
-        upper_losses=upper_losses.clone(),
-        best=middle.clone(),
-        best_losses=middle_losses.clone(),
-        evaluations=torch.zeros_like(lower, dtype=torch.int64),
-    )
-    everyone = torch.ones_like(lower, dtype=torch.bool)
-    _golden_sections(searches, everyone, direction_norms, tolerance)
-    return searches.result()
 
 
 def _expand(searches: _Searches, falls: Tensor) -> Tensor:

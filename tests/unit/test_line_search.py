@@ -14,7 +14,7 @@ from scipy import optimize
 from torch import Tensor
 
 from reference.line_search import GOLDEN_FRACTION, search_line
-from topography.line_search import golden_section_search, line_search
+from topography.line_search import line_search
 
 Function = Callable[[float], float]
 
@@ -133,14 +133,17 @@ def test_promises_of_the_line_search(
     assert (never_up.steps.item() == 0.0) == (min(losses) >= function(0.0))
 
 
-def search_one(function: Function, budget: int = 6, norm: float = 1.0) -> tuple[Recorder, float]:
-    """Run one search at the paper's tolerance; return what it tried and the step it took."""
+def search_one(
+    function: Function, budget: int = 6, norm: float = 1.0, tolerance: float = 1e-4
+) -> tuple[Recorder, float]:
+    """Run one search, at the paper's tolerance; return what it tried and the step it took."""
     recorder = Recorder([function])
     result = line_search(
         recorder,
         torch.tensor([function(0.0)], dtype=torch.float64),
         torch.tensor([norm], dtype=torch.float64),
         budget=budget,
+        tolerance=tolerance,
     )
     return recorder, result.steps.item()
 
@@ -196,88 +199,37 @@ def test_budget_below_one_is_refused() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    lower=st.floats(-5, 5),
-    width=st.floats(0.1, 10),
-    centre=st.floats(0.05, 0.95),
-    middle=st.floats(0.1, 0.9),
-    curvature=st.floats(0.1, 10),
-)
-def test_golden_section_finds_the_minimum_of_any_bracket(
-    lower: float, width: float, centre: float, middle: float, curvature: float
-) -> None:
-    """Brackets anywhere on the line, with any inner point, against SciPy's golden section."""
-    upper = lower + width
-    inner = lower + middle * width
-
-    def function(u: float) -> float:
-        return curvature * (u - lower - centre * width) ** 2
-
-    ends = (function(lower), function(inner), function(upper))
-    if not ends[1] < min(ends[0], ends[2]):
-        return
-    recorder = Recorder([function])
-    result = golden_section(recorder, lower, inner, upper, budget=80, tolerance=0.0)
-    expected = optimize.golden(function, brack=(lower, inner, upper), tol=1e-9)
-    # A minimum is only defined to the square root of the rounding of its value.
-    assert result == pytest.approx(expected, abs=1e-6 * width)
-    assert all(lower < step < upper for step in recorder.steps[0])
+@given(centre=st.floats(0.01, 30), curvature=st.floats(0.1, 10))
+def test_the_minimum_is_found_wherever_it_lies(centre: float, curvature: float) -> None:
+    """Brackets at 0 and beyond, with the minimum at either side of their inner point."""
+    _, step = search_one(bowl(centre, curvature), budget=80, tolerance=0.0)
+    assert step == pytest.approx(centre, abs=1e-6)
 
 
-def test_golden_section_tries_the_points_scipy_tries() -> None:
-    lower, upper = 1.0, 5.0
-    inner = lower + GOLDEN_FRACTION * (upper - lower)
+def test_golden_sections_try_the_points_scipy_tries() -> None:
+    """In the bracket 0, 0.076, 0.2, whose inner point is the one that SciPy begins with."""
     seen: list[float] = []
 
     def function(u: float) -> float:
         seen.append(u)
-        return math.exp(-u) + 0.02 * u**2
+        return math.exp(-20.0 * u) + 5.0 * u
 
+    lower, inner, upper = 0.0, GOLDEN_FRACTION * 0.2, 0.2
     optimize.golden(function, brack=(lower, inner, upper), tol=1e-5)
     scipy_trials = [u for u in seen if u not in (lower, inner, upper)]
-    recorder = Recorder([lambda u: math.exp(-u) + 0.02 * u**2])
-    golden_section(recorder, lower, inner, upper, budget=15, tolerance=0.0)
+    recorder, _ = search_one(function, budget=17, tolerance=0.0)
+    assert recorder.steps[0][:2] == pytest.approx([upper, inner])
     # SciPy writes the golden ratio with eight digits.
-    assert recorder.steps[0] == pytest.approx(scipy_trials[:15], abs=1e-7)
+    assert recorder.steps[0][2:] == pytest.approx(scipy_trials[:15], abs=1e-8)
 
 
-def golden_section(
-    recorder: Recorder,
-    lower: float,
-    middle: float,
-    upper: float,
-    budget: int,
-    tolerance: float,
-) -> float:
-    """Run one golden-section search and return its step."""
-    function = recorder.functions[0]
-    ends = [torch.tensor([u], dtype=torch.float64) for u in (lower, middle, upper)]
-    values = [torch.tensor([function(u)], dtype=torch.float64) for u in (lower, middle, upper)]
-    result = golden_section_search(
-        recorder,
-        ends[0],
-        values[0],
-        ends[1],
-        values[1],
-        ends[2],
-        values[2],
-        torch.ones(1, dtype=torch.float64),
-        budget=budget,
-        tolerance=tolerance,
-    )
-    assert result.evaluations.item() == len(recorder.steps[0]) <= budget
-    assert result.losses.item() == min([values[1].item(), *recorder.losses[0]])
-    return result.steps.item()
-
-
-@pytest.mark.parametrize("budget", [1, 6])
-def test_golden_section_keeps_its_budget_and_its_tolerances(budget: int) -> None:
-    """Ends of different height, far apart: only the budget ends the search."""
-    recorder = Recorder([bowl(4.0, 1.0)])
-    step = golden_section(recorder, 3.0, 3.5, 6.0, budget=budget, tolerance=1e-4)
+@pytest.mark.parametrize("budget", [4, 9])
+def test_golden_sections_keep_the_budget_and_the_tolerance(budget: int) -> None:
+    """In the bracket 0.2, 0.8, 1.6. Ends of different height: only the budget ends the search."""
+    recorder, step = search_one(bowl(1.0, 1.0), budget=budget)
     assert len(recorder.steps[0]) == budget
-    assert abs(step - 4.0) <= 0.5
-    # Ends of the same height end it before the first trial.
-    recorder = Recorder([bowl(4.0, 1.0)])
-    assert golden_section(recorder, 2.0, 3.5, 6.0, budget=budget, tolerance=1e-4) == 3.5
-    assert recorder.steps[0] == []
+    assert abs(step - 1.0) <= 0.2
+    # Ends of the same height end it before the first section.
+    recorder, step = search_one(bowl(0.9, 1.0), budget=budget)
+    assert recorder.steps[0] == [0.2, 0.8, 1.6]
+    assert step == 0.8
