@@ -36,18 +36,15 @@ class Recorder:
 
     def __call__(self, step: Step) -> None:
         gradients, updates = step.gradients.double(), step.updates.double()
-        regularised = step.regularised.double()
         differences = step.params.double()[:, None] - self.references  # d, [S, R, P]
         self._steps.append(
             {
                 "loss": step.losses,
                 "learning_rate": step.learning_rates,
                 "gradient_norm": gradients.norm(dim=1),
-                "regularised_norm": regularised.norm(dim=1),
                 "update_norm": updates.norm(dim=1),
                 "distance": differences.norm(dim=2),
                 "gradient_product": _dot(gradients, differences),
-                "regularised_product": _dot(regularised, differences),
                 "update_product": _dot(updates, differences),
             }
         )

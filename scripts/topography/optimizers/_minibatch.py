@@ -64,7 +64,7 @@ class MinibatchOptimizer(Optimizer):
             self.take_step(params, self._clipped(regularised), state, learning_rate)
             if self.observer is not None:
                 rates = losses.new_full(losses.shape, learning_rate)
-                self.observer(Step(before, losses, gradients, regularised, params - before, rates))
+                self.observer(Step(before, losses, gradients, params - before, rates))
         return params, state, objective.losses(params)
 
     def learning_rate_at(self, time: float) -> float:

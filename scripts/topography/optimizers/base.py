@@ -19,15 +19,13 @@ class Step(NamedTuple):
     """One step of S trainings, as an observer sees it.
 
     params: [S, P], before the step. losses: [S], of the images that the step looked at. gradients:
-    [S, P], of these losses. regularised: [S, P], gradients of the loss with weight decay; the
-    gradients themselves where there is none. updates: [S, P], new params minus params.
-    learning_rates: [S], in force at this step; for a line search the length of the step.
+    [S, P], of these losses, before weight decay and clipping. updates: [S, P], new params minus
+    params. learning_rates: [S], in force at this step; for a line search the length of the step.
     """
 
     params: Tensor
     losses: Tensor
     gradients: Tensor
-    regularised: Tensor
     updates: Tensor
     learning_rates: Tensor
 

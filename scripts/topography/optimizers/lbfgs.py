@@ -79,7 +79,6 @@ class LBFGS(Optimizer):
                     params=params,
                     losses=state["losses"],
                     gradients=state["gradients"],
-                    regularised=state["gradients"],
                     updates=new_params - params,
                     learning_rates=search.steps,
                 )
