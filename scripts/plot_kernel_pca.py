@@ -5,7 +5,6 @@ from pathlib import Path
 
 from topography import command_line, storage
 from topography.figures import kernel_pca, style
-from topography.kernel_pca import KERNELS
 from topography.naming import COMPARISONS
 
 
@@ -26,9 +25,6 @@ def parse_arguments() -> argparse.Namespace:
         help="the two sets to draw: lbfgs_train-sgd_test is Figure 6, lbfgs_test-sgd_test "
         "Figure S4",
     )
-    parser.add_argument(
-        "--kernel", choices=KERNELS, default="rbf", help="kernel to draw (default: %(default)s)"
-    )
     style.add_output_arguments(parser)
     return parser.parse_args()
 
@@ -37,7 +33,7 @@ def main() -> None:
     """Draw and write the figure."""
     arguments = parse_arguments()
     projections = {path.stem: storage.read_table(path) for path in arguments.projections}
-    numbers = kernel_pca.shown_numbers(projections, arguments.comparison, arguments.kernel)
+    numbers = kernel_pca.shown_numbers(projections, arguments.comparison)
     figure = kernel_pca.draw(numbers)
     style.stamp(figure, arguments.scale, arguments.dataset)
     style.save(figure, numbers, arguments.output_stem)

@@ -183,14 +183,14 @@ def test_projections_are_those_asked_for():
             "pc2": 0.0,
         }
     )
-    numbers = kernel_pca.shown_numbers({"fcp": table, "lstm": table}, "x-y", "rbf")
+    numbers = kernel_pca.shown_numbers({"fcp": table, "lstm": table}, "x-y")
     assert numbers["pc1"].tolist() == [1, 2, 1, 2]
     figure = kernel_pca.draw(numbers)
     assert len(figure.axes) == 2
     shown = [tuple(points.get_offsets()[0]) for points in figure.axes[0].collections]
     assert shown == [(1, 0), (2, 0)]
-    with pytest.raises(kernel_pca.FigureInputError, match="kernel 'sigmoid'"):
-        kernel_pca.shown_numbers({"fcp": table}, "x-y", "sigmoid")
+    with pytest.raises(kernel_pca.FigureInputError, match="no y-z with kernel 'rbf'"):
+        kernel_pca.shown_numbers({"fcp": table}, "y-z")
 
 
 def curves_input(kept: list[int]) -> tuple[dict, dict]:

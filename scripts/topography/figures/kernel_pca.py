@@ -10,6 +10,7 @@ from topography.errors import TopographyError
 from topography.figures import style
 from topography.naming import set_label, split_set
 
+KERNEL = "rbf"  # of the paper
 MARKERS = ("o", "^")  # a second cue beside the colour
 
 
@@ -17,10 +18,8 @@ class FigureInputError(TopographyError):
     """The projections asked for are not in the tables."""
 
 
-def shown_numbers(
-    projections: Mapping[str, pd.DataFrame], comparison: str, kernel: str
-) -> pd.DataFrame:
-    """Projections of one comparison with one kernel.
+def shown_numbers(projections: Mapping[str, pd.DataFrame], comparison: str) -> pd.DataFrame:
+    """Projections of one comparison with the paper's kernel.
 
     Returns:
         Rows ``architecture``, ``set``, ``seed``, ``pc1``, ``pc2``.
@@ -30,11 +29,11 @@ def shown_numbers(
     """
     tables = []
     for architecture, table in projections.items():
-        rows = table[(table["comparison"] == comparison) & (table["kernel"] == kernel)]
+        rows = table[(table["comparison"] == comparison) & (table["kernel"] == KERNEL)]
         if len(rows) == 0:
             raise FigureInputError(
                 f"The projections of architecture {architecture!r} hold no {comparison} with "
-                f"kernel {kernel!r}. Add {kernel!r} to kernel_pca.kernels and run again."
+                f"kernel {KERNEL!r}. Add {KERNEL!r} to kernel_pca.kernels and run again."
             )
         tables.append(rows.assign(architecture=architecture))
     columns = ["architecture", "set", "seed", "pc1", "pc2"]
