@@ -1,0 +1,28 @@
+"""Objects of the classes that stand in a file each and are found by its name."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from topography.errors import TopographyError
+
+
+def make(kind: str, name: str, settings: Mapping[str, Any]) -> Any:
+    """The "architecture" or "optimizer" of `topography/<kind>s/<name>.py`, with these settings.
+
+    Raises:
+        TopographyError: no file of that name, or settings it does not take.
+    """
+    folder = Path(__file__).parent / f"{kind}s"
+    # base.py and names with an underscore are helpers of the others.
+    known = sorted(path.stem for path in folder.glob("[!_]*.py") if path.stem != "base")
+    if name not in known:
+        raise TopographyError(
+            f"unknown {kind} {name!r}; there are {', '.join(known)} (in {folder})"
+        )
+    module = importlib.import_module(f"topography.{kind}s.{name}")
+    try:
+        return getattr(module, kind.upper())(**settings)
+    except (TypeError, ValueError) as error:
+        raise TopographyError(f"{kind} {name!r}, settings {settings}: {error}") from error
