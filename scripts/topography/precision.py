@@ -34,8 +34,11 @@ def matrix_products(product_type: str) -> Iterator[None]:
     """Compute matrix products of float32 tensors in another type of number (see `product_type`).
 
     Both TF32 and bfloat16 round the factors, to 11 and 8 binary digits, and sum their products in
-    float32; bfloat16 then rounds the sums likewise. Products in float64 and all other arithmetic
-    stay as they are, and so does every setting of torch once this ends.
+    float32; bfloat16 then rounds the sums likewise. TF32 applies to all products of float32;
+    bfloat16 not to those that torch adds to a given sum in the same call (addmm, baddbmm), such as
+    LeNet's dense layers and gradients summed over blocks of images: these stay exact on a CPU.
+    Products in float64 and all other arithmetic stay as they are, and so does every setting of
+    torch once this ends.
     """
     if product_type == TF32:
         before = torch.backends.cuda.matmul.fp32_precision
@@ -58,7 +61,8 @@ def _multiplies_bfloat16() -> bool:
 
 
 class _BFloat16Products(TorchFunctionMode):
-    """Computes the matrix products of float32 tensors in bfloat16, and adds them in float32.
+    """Computes the matrix products of float32 tensors in bfloat16, and adds them in float32; those
+    that accumulate into a given sum, such as baddbmm, stay float32 altogether.
 
     torch has a switch for this (torch.backends.mkldnn.matmul.fp32_precision), which processors
     without AMX disregard.

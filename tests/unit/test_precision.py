@@ -74,13 +74,24 @@ def test_bfloat16_products_are_sums_of_products_of_rounded_factors(name: str) ->
 
 
 def test_all_else_stays_exact() -> None:
-    """Products in float64, and other functions."""
+    """Products in float64, products that are added to a given sum, and other functions."""
     left, right = factors()
     wide_left, wide_right = factors(torch.float64)
+    given = torch.ones(5, 4)
+
+    def computed() -> list[Tensor]:
+        return [
+            wide_left @ wide_right,
+            torch.addmm(given, left, right),
+            torch.baddbmm(given[None], left[None], right[None]),
+            given[None].clone().baddbmm_(left[None], right[None]),
+            left + right.T[0],
+            left.exp(),
+        ]
+
     with matrix_products(BFLOAT16):
-        inside = left + right.T[0], left.exp(), wide_left @ wide_right
-    outside = left + right.T[0], left.exp(), wide_left @ wide_right
-    for here, there in zip(inside, outside, strict=True):
+        inside = computed()
+    for here, there in zip(inside, computed(), strict=True):
         assert torch.equal(here, there)
 
 
