@@ -1,5 +1,6 @@
 """Settings shared by all unit tests."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,3 +14,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def restored_signals() -> Iterator[None]:
+    """Give the signal handlers back that a test replaces."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from interruptions import KillAt, KilledError, SignalAt
 from reference import data, networks
 from reference.sgd import run_sgd
 from topography.architectures import get_architecture
@@ -202,24 +200,6 @@ def test_all_seeds_failing_ends_the_training() -> None:
 # Interruption -----------------------------------------------------------------------------------
 
 
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-@dataclass
-class KillAt:
-    """Progress that ends the training when it reports an epoch, before its state is saved."""
-
-    epoch: int
-    reported: list[int] = field(default_factory=list)
-
-    def update(self, done: int, detail: str = "") -> None:
-        """Note the epoch; raise at the fatal one."""
-        self.reported.append(done)
-        if done == self.epoch:
-            raise KilledError
-
-
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_killed_training_ends_where_an_unbroken_one_ends(
@@ -248,32 +228,10 @@ def test_a_killed_training_ends_where_an_unbroken_one_ends(
     for fatal in (3, 3):
         with pytest.raises(KilledError):
             resume(KillAt(fatal))
-    progress = KillAt(epoch=-1)
+    progress = KillAt(-1)
     resumed = resume(progress)
     assert progress.reported == [3, 4]
     assert_same(resumed, unbroken)
-
-
-@pytest.fixture
-def restored_signals() -> Iterator[None]:
-    """Give the signal handlers back that a test replaces."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-@dataclass
-class SignalAt:
-    """Progress that sends this process a signal at one epoch."""
-
-    epoch: int
-    number: signal.Signals
-
-    def update(self, done: int, detail: str = "") -> None:
-        """Send the signal when the epoch comes."""
-        if done == self.epoch:
-            os.kill(os.getpid(), self.number)
 
 
 @pytest.mark.usefixtures("restored_signals")
@@ -295,7 +253,7 @@ def test_a_training_asked_to_stop_saves_and_can_go_on(
             progress=SignalAt(2, number),
         )
     again = Checkpoint(tmp_path / "state.safetensors", "identity")
-    progress = KillAt(epoch=-1)
+    progress = KillAt(-1)
     resumed = run(objectives, make_optimizer("lbfgs"), seeds, checkpoint=again, progress=progress)
     assert progress.reported == [3, 4]
     assert_same(resumed, unbroken)
@@ -323,7 +281,7 @@ def test_a_checkpoint_that_does_not_fit_is_not_resumed(
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
     identity = "another" if damage == "other identity" else "one"
-    progress = KillAt(epoch=-1)
+    progress = KillAt(-1)
     afresh = run(
         objectives,
         make_optimizer("sgd"),
