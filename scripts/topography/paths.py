@@ -128,37 +128,116 @@ def find_paths(
     Raises:
         ValueError: the ends differ in shape, or a setting is out of range.
     """
-    if starts.shape != ends.shape or starts.dim() != 2:
-        raise ValueError(
-            f"starts {tuple(starts.shape)} and ends {tuple(ends.shape)} must both be [S, P]"
-        )
-    if terms < 1 or points < 2 or steps < 1:
-        raise ValueError("a path needs at least 1 term, 2 points and 1 step")
-    if keep not in ("lowest", "last", "mean"):
-        raise ValueError(f'keep must be "lowest", "last" or "mean", not {keep!r}')
-    if keep == "lowest" and landscape_at is not None:
-        raise ValueError('keep must be "last" or "mean" where each step has a landscape of its own')
-
-    pairs, dimension = starts.shape
-    coefficients = starts.new_zeros(pairs, terms, dimension)
-    adam = Adam(coefficients, learning_rate)
-    step_losses = torch.empty(pairs, steps, dtype=torch.float64, device=starts.device)
-    kept = coefficients if keep == "last" else coefficients.clone()
-    for step in range(steps):
-        at = landscape if landscape_at is None else landscape_at(step)
-        losses, gradients = path_losses_and_gradients(
-            at, starts, ends, coefficients, points, penalty
-        )
-        step_losses[:, step] = losses
-        if keep == "lowest":
-            lower = losses <= step_losses[:, : step + 1].amin(dim=1)
-            kept = torch.where(lower[:, None, None], coefficients, kept)
-        adam.step(gradients)
-        if keep == "mean":
-            kept.lerp_(coefficients, weight_in_mean(step))
+    search = PathSearch(
+        landscape,
+        starts,
+        ends,
+        terms=terms,
+        points=points,
+        penalty=penalty,
+        steps=steps,
+        learning_rate=learning_rate,
+        keep=keep,
+        landscape_at=landscape_at,
+    )
+    while search.step < steps:
+        losses = search.advance()
         if on_step is not None:
-            on_step(step, losses.mean())
-    return Paths(starts, ends, kept, step_losses)
+            on_step(search.step - 1, losses.mean())
+    return search.paths()
+
+
+class PathSearch:
+    """The search of `find_paths`, a step at a time, to be left and gone on with where it was."""
+
+    def __init__(
+        self,
+        landscape: Landscape,
+        starts: Tensor,
+        ends: Tensor,
+        *,
+        terms: int,
+        points: int,
+        penalty: float,
+        steps: int,
+        learning_rate: float,
+        keep: str,
+        landscape_at: LandscapeAt | None = None,
+    ) -> None:
+        """Arguments and errors as for `find_paths`."""
+        if starts.shape != ends.shape or starts.dim() != 2:
+            raise ValueError(
+                f"starts {tuple(starts.shape)} and ends {tuple(ends.shape)} must both be [S, P]"
+            )
+        if terms < 1 or points < 2 or steps < 1:
+            raise ValueError("a path needs at least 1 term, 2 points and 1 step")
+        if keep not in ("lowest", "last", "mean"):
+            raise ValueError(f'keep must be "lowest", "last" or "mean", not {keep!r}')
+        if keep == "lowest" and landscape_at is not None:
+            raise ValueError(
+                'keep must be "last" or "mean" where each step has a landscape of its own'
+            )
+        self.landscape, self.landscape_at = landscape, landscape_at
+        self.starts, self.ends = starts, ends
+        self.points, self.penalty, self.keep = points, penalty, keep
+        pairs, dimension = starts.shape
+        self.adam = Adam(starts.new_zeros(pairs, terms, dimension), learning_rate)
+        self.kept = self.adam.values if keep == "last" else self.adam.values.clone()
+        self.step_losses = torch.full(
+            (pairs, steps), torch.nan, dtype=torch.float64, device=starts.device
+        )
+
+    @property
+    def step(self) -> int:
+        """Steps made."""
+        return self.adam.steps
+
+    def advance(self) -> Tensor:
+        """Make a step; returns the losses [S] before it, summed over the points of each path."""
+        step, coefficients = self.step, self.adam.values
+        at = self.landscape if self.landscape_at is None else self.landscape_at(step)
+        losses, gradients = path_losses_and_gradients(
+            at, self.starts, self.ends, coefficients, self.points, self.penalty
+        )
+        self.step_losses[:, step] = losses
+        if self.keep == "lowest":
+            lower = losses <= self.step_losses[:, : step + 1].amin(dim=1)
+            self.kept = torch.where(lower[:, None, None], coefficients, self.kept)
+        self.adam.step(gradients)
+        if self.keep == "mean":
+            self.kept.lerp_(coefficients, weight_in_mean(step))
+        return losses
+
+    def paths(self) -> Paths:
+        """The paths to keep after the steps made."""
+        return Paths(self.starts, self.ends, self.kept, self.step_losses)
+
+    def state(self) -> dict[str, Tensor]:
+        """What `restore` needs to go on from here: copies on the CPU, a row [S, ...] per pair."""
+        state = {name: tensor.to("cpu", copy=True) for name, tensor in self._tensors().items()}
+        return {**state, "step": torch.full((len(self.starts),), self.step)}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from the rows of these pairs in a state, whichever pairs shared their search.
+
+        Raises:
+            ValueError: the rows are not as many as the pairs, or not all of the same step.
+        """
+        if len(state["step"]) != len(self.starts) or len(state["step"].unique()) != 1:
+            raise ValueError(f"{len(self.starts)} pairs cannot go on from steps {state['step']}")
+        self.adam.steps = int(state["step"][0])
+        for name, tensor in self._tensors().items():
+            tensor.copy_(state[name])
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """What a step changes, [S, ...]."""
+        return {
+            "coefficients": self.adam.values,
+            "gradient_mean": self.adam.mean,
+            "gradient_square": self.adam.square,
+            "step_losses": self.step_losses,
+            **({} if self.keep == "last" else {"kept": self.kept}),
+        }
 
 
 def weight_in_mean(step: int) -> float:

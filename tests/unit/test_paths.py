@@ -21,7 +21,13 @@ from topography import paths as paths_module
 from topography.architectures import get_architecture
 from topography.landscape import FunctionLandscape, Landscape
 from topography.objective import Objective
-from topography.paths import find_path, find_paths, path_basis, path_losses_and_gradients
+from topography.paths import (
+    PathSearch,
+    find_path,
+    find_paths,
+    path_basis,
+    path_losses_and_gradients,
+)
 
 VARIANTS = [
     ("fcp", {}),
@@ -312,6 +318,39 @@ def test_lowest_is_kept_for_each_pair_on_its_own() -> None:
     kept = paths.losses(landscape, 12).sum(dim=1)
     assert torch.allclose(kept, paths.step_losses.amin(dim=1), rtol=1e-12)
     assert len(set(paths.step_losses.argmin(dim=1).tolist())) > 1
+
+
+@pytest.mark.parametrize("keep", ["lowest", "last", "mean"])
+@pytest.mark.parametrize("left_at", [1, 12, 30])
+def test_a_search_that_is_left_goes_on_in_whatever_company(keep: str, left_at: int) -> None:
+    """Three pairs that part after some steps, at a wild rate, end bit for bit as if together."""
+    landscape = FunctionLandscape(figure_3_function)
+    starts, ends = torch.stack([START, END, START]), torch.stack([END, START, 0.5 * END])
+    options = {"terms": 3, "points": 12, "penalty": 0.1, "steps": 30, "learning_rate": 0.2}
+    unbroken = find_paths(landscape, starts, ends, keep=keep, **options)
+    search = PathSearch(landscape, starts, ends, keep=keep, **options)
+    while search.step < left_at:
+        search.advance()
+    state = search.state()
+    search.restore({name: tensor + 1 for name, tensor in state.items()})  # it was a copy
+    for rows in (slice(0, 1), slice(1, 3)):
+        part = PathSearch(landscape, starts[rows], ends[rows], keep=keep, **options)
+        part.restore({name: tensor[rows] for name, tensor in state.items()})
+        while part.step < 30:
+            part.advance()
+        assert torch.equal(part.paths().coefficients, unbroken.coefficients[rows])
+        assert torch.equal(part.paths().step_losses, unbroken.step_losses[rows])
+
+
+def test_a_state_that_does_not_fit_is_refused() -> None:
+    landscape, pair = FunctionLandscape(figure_3_function), torch.stack([START, END])
+    options = {"terms": 1, "points": 4, "penalty": 0.0, "steps": 3, "learning_rate": 0.1}
+    search = PathSearch(landscape, pair, pair.flip(0), keep="last", **options)
+    state = search.state()
+    with pytest.raises(ValueError, match="2 pairs"):
+        search.restore({name: tensor[:1] for name, tensor in state.items()})
+    with pytest.raises(ValueError, match="2 pairs"):
+        search.restore({**state, "step": torch.tensor([0, 1])})
 
 
 def test_each_step_can_have_a_landscape_of_its_own() -> None:
