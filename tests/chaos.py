@@ -70,7 +70,6 @@ def prepare(folder: Path) -> Workflow:
     smoke = merge(smoke, CHANGES)
     (folder / "config/smoke.yaml").write_text(yaml.safe_dump(smoke, sort_keys=False))
     replace(folder / "scripts/topography/checkpoint.py", "interval: float = 60.0", "0.0")
-    replace(folder / "scripts/find_paths.py", "CPU_PAIRS_PER_BATCH = 4", "1")
     return workflow
 
 

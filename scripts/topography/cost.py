@@ -221,6 +221,7 @@ def _path_finding(
     numbers = 2 * paths["points"] + paths["fine_points"] + paths["steps"] + 4  # losses, lengths
     pair = paths["terms"] * vector + numbers * DOUBLE
     side_by_side = min(max(pairs), PAIRS_AT_A_TIME[PATHS][device])
+    searched = sum(min(count, PAIRS_AT_A_TIME[PATHS][device]) for count in pairs)
     vectors = _path_vectors(architecture, paths["terms"], paths["fine_points"])
     return Stage(
         rule=PATHS,
@@ -229,7 +230,8 @@ def _path_finding(
         jobs=sets * len(pairs),
         work=path_work(settings, landscape, sets * sum(pairs)),
         results=sets * sum(pairs) * pair,
-        checkpoints=sets * sum(pairs) * pair,
+        # Of those that are searched, also the path of the last step and Adam's two moments.
+        checkpoints=sets * (sum(pairs) * pair + 3 * searched * paths["terms"] * vector),
         memory=_images_memory(architecture, settings, device)
         + side_by_side * vectors * vector
         # What is done, the next batch appended to it, and all of it on its way to the disk.

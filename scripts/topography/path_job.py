@@ -14,11 +14,13 @@ from topography.checkpoint import Checkpoint
 from topography.device import is_out_of_memory
 from topography.errors import TopographyError
 from topography.objective import Objective
-from topography.paths import LandscapeAt, find_paths
+from topography.paths import LandscapeAt, PathSearch
 from topography.precision import matrix_products, product_type
 from topography.progress import Progress
 from topography.randomness import generator
 from topography.storage import read_table, read_tensors
+
+Rows = dict[str, Tensor]  # a row per pair, [S, ...]; empty where there are no pairs
 
 
 @dataclass(frozen=True)
@@ -86,91 +88,164 @@ def find_and_measure(
     pairs_per_batch: int,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
-) -> dict[str, Tensor]:
+) -> Rows:
     """Paths between networks of weights [n, P], named by pairs [S, 2], and their measurements.
 
     Batches run one after another; when one does not fit the memory it is halved and tried again.
     Batching never changes a path: pairs do not interact, and all of them see the same images at the
-    same step.
+    same step. So a search that was left between two steps goes on in batches of any size.
 
     Returns, on the CPU: pairs [S, 2], coefficients [S, N, P], losses [S, points], fine_losses [S,
     fine_points], straight_losses [S, points], step_losses [S, steps], lengths [S] and
     straight_lengths [S].
     """
-    done: dict[str, Tensor] = {}
-    saved = None if checkpoint is None else checkpoint.load()
-    if saved is not None:
-        done = {name: torch.from_numpy(array) for name, array in saved[0].items()}
-    finished = len(done["pairs"]) if done else 0
-    while finished < len(pairs):
-        batch = pairs[finished : finished + pairs_per_batch]
+    job = _Job(landscape, weights, settings, checkpoint, progress)
+    # In the order of the pairs: those that are measured, and after them those that are begun.
+    done, begun = _resumed(checkpoint)
+    while (finished := _count(done)) < len(pairs):
+        if begun:
+            batch, later = _next_batch(begun, pairs_per_batch)
+        else:
+            batch, later = {"pairs": pairs[finished : finished + pairs_per_batch]}, {}
+        out_of_memory = False
         try:
-            measured = _batch(landscape, weights, batch, settings, finished, progress)
+            if job.is_searched(batch):
+                done, begun = _joined(done, job.measure(batch)), later
+                if checkpoint is not None and _count(done) < len(pairs):
+                    checkpoint.offer(partial(_state, done, begun))
+            else:
+                begun = _joined(job.search(batch, done, later), later)
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) or len(batch) == 1:
+            if not is_out_of_memory(error) or _count(batch) == 1:
                 raise
-            pairs_per_batch = len(batch) // 2
+            out_of_memory = True
+        if out_of_memory:
+            pairs_per_batch = _count(batch) // 2
             print(f"out of memory: going on with {pairs_per_batch} at a time", file=sys.stderr)
+            # Not before: the error holds on to all tensors of the batch.
             torch.cuda.empty_cache()
-            continue
-        done = {
-            name: torch.cat([done[name], tensor]) if done else tensor
-            for name, tensor in measured.items()
-        }
-        finished += len(batch)
-        if checkpoint is not None and finished < len(pairs):
-            checkpoint.offer(partial(_as_arrays, done))
     return done
 
 
-def _as_arrays(done: dict[str, Tensor]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """State of a checkpoint: what is measured so far, and no notes."""
-    return {name: tensor.numpy() for name, tensor in done.items()}, {}
+@dataclass(frozen=True)
+class _Job:
+    """What a search of many paths works with, a batch at a time."""
 
+    landscape: Objective
+    weights: Tensor
+    settings: PathSettings
+    checkpoint: Checkpoint | None
+    progress: Progress | None
 
-def _batch(
-    landscape: Objective,
-    weights: Tensor,
-    pairs: Tensor,
-    settings: PathSettings,
-    finished: int,
-    progress: Progress | None,
-) -> dict[str, Tensor]:
-    def report(step: int, mean_loss: Tensor) -> None:
-        if progress is not None:
-            done = finished * settings.steps + (step + 1) * len(pairs)
-            mean = mean_loss.item() / settings.points
-            progress.update(done, f"step {step + 1}, mean loss along the paths {mean:.3e}")
+    def search(self, batch: Rows, done: Rows, later: Rows) -> Rows:
+        """The batch after its last step; done and later: the pairs before it and those after it
+        that are begun too, for the checkpoint."""
+        search = self._search_of(batch)
+        steps = self.settings.steps
+        before = _count(done) * steps + (int(later["step"].sum()) if later else 0)
+        products = product_type(self.settings.precision, self.weights.device)
 
-    with matrix_products(product_type(settings.precision, weights.device)):
-        paths = find_paths(
-            landscape,
-            weights[pairs[:, 0]],
-            weights[pairs[:, 1]],
+        def rows() -> Rows:
+            return {"pairs": batch["pairs"], **search.state()}
+
+        while search.step < steps:
+            with matrix_products(products):
+                losses = search.advance()
+            if self.progress is not None:
+                mean = losses.mean().item() / self.settings.points
+                self.progress.update(
+                    before + search.step * len(losses),
+                    f"step {search.step}, mean loss along the paths {mean:.3e}",
+                )
+            if self.checkpoint is not None:
+                self.checkpoint.offer(lambda: _state(done, _joined(rows(), later)))
+        return rows()
+
+    def is_searched(self, batch: Rows) -> bool:
+        """Whether the batch has made its last step."""
+        return "step" in batch and int(batch["step"][0]) == self.settings.steps
+
+    def measure(self, batch: Rows) -> Rows:
+        """What `find_and_measure` returns, of a batch that is searched."""
+        paths = self._search_of(batch).paths()
+        landscape, settings = self.landscape, self.settings
+        if self.progress is not None:
+            self.progress.note(f"measuring {_count(batch)} paths on {landscape.count} images")
+        losses, fine_losses = paths.losses_on_grids(
+            landscape, settings.points, settings.fine_points
+        )
+        straight = paths.straight()
+        measured = {
+            "pairs": batch["pairs"],
+            "coefficients": paths.coefficients,
+            "losses": losses,
+            "fine_losses": fine_losses,
+            "straight_losses": straight.losses(landscape, settings.points),
+            "step_losses": paths.step_losses,
+            "lengths": paths.lengths(settings.fine_points),
+            "straight_lengths": straight.lengths(2),
+        }
+        return {name: tensor.cpu() for name, tensor in measured.items()}
+
+    def _search_of(self, batch: Rows) -> PathSearch:
+        """The search of a batch, at the step where it was left."""
+        settings = self.settings
+        search = PathSearch(
+            self.landscape,
+            self.weights[batch["pairs"][:, 0]],
+            self.weights[batch["pairs"][:, 1]],
             terms=settings.terms,
             points=settings.points,
             penalty=settings.penalty,
             steps=settings.steps,
             learning_rate=settings.learning_rate,
             keep=settings.keep,
-            landscape_at=samples(landscape, settings.images_per_step, settings.images_seed),
-            on_step=report,
+            landscape_at=samples(self.landscape, settings.images_per_step, settings.images_seed),
         )
-    if progress is not None:
-        progress.note(f"measuring {len(pairs)} paths on {landscape.count} images")
-    losses, fine_losses = paths.losses_on_grids(landscape, settings.points, settings.fine_points)
-    straight = paths.straight()
-    measured = {
-        "pairs": pairs,
-        "coefficients": paths.coefficients,
-        "losses": losses,
-        "fine_losses": fine_losses,
-        "straight_losses": straight.losses(landscape, settings.points),
-        "step_losses": paths.step_losses,
-        "lengths": paths.lengths(settings.fine_points),
-        "straight_lengths": straight.lengths(2),
-    }
-    return {name: tensor.cpu() for name, tensor in measured.items()}
+        if "step" in batch:
+            search.restore(batch)
+        return search
+
+
+def _state(done: Rows, begun: Rows) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """State of a checkpoint: what is measured and what is begun, and no notes."""
+    parts = {"done": done, "begun": begun}
+    return {
+        f"{part}.{name}": tensor.numpy()
+        for part, rows in parts.items()
+        for name, tensor in rows.items()
+    }, {}
+
+
+def _resumed(checkpoint: Checkpoint | None) -> tuple[Rows, Rows]:
+    """What is measured and what is begun, as the checkpoint has it."""
+    parts: dict[str, Rows] = {"done": {}, "begun": {}}
+    saved = None if checkpoint is None else checkpoint.load()
+    if saved is not None:
+        for key, array in saved[0].items():
+            part, name = key.split(".")
+            parts[part][name] = torch.from_numpy(array)
+    return parts["done"], parts["begun"]
+
+
+def _count(rows: Rows) -> int:
+    return len(rows["pairs"]) if rows else 0
+
+
+def _next_batch(begun: Rows, most: int) -> tuple[Rows, Rows]:
+    """The first rows, at most so many and of one step, and the rows after them."""
+    _, alike = begun["step"].unique_consecutive(return_counts=True)
+    size = min(most, int(alike[0]))
+    batch = {name: tensor[:size] for name, tensor in begun.items()}
+    later = {name: tensor[size:] for name, tensor in begun.items()}
+    return batch, later if _count(later) else {}
+
+
+def _joined(first: Rows, second: Rows) -> Rows:
+    """All rows of both, either of which may be empty."""
+    if not first or not second:
+        return first or second
+    return {name: torch.cat([first[name], second[name]]) for name in first}
 
 
 def samples(landscape: Objective, count: int | None, seed: int) -> LandscapeAt | None:

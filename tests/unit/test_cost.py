@@ -228,6 +228,16 @@ def test_the_size_of_weights_on_disk() -> None:
     )
 
 
+@pytest.mark.parametrize(("device", "searched"), [("cpu", 4), ("cuda", 50)])
+def test_the_size_of_checkpoints_on_disk(device: str, searched: int) -> None:
+    """Of 36 jobs of 50 paths: those that are searched have three more vectors per term."""
+    stages = cost.stages(scale("paper"), device)
+    paths = [stage for stage in stages if (stage.rule, stage.architecture) == (cost.PATHS, "fcp")]
+    assert sum(stage.checkpoints for stage in paths) == pytest.approx(
+        36 * (50 + 3 * searched) * 10 * 42_200 * 4, rel=0.01
+    )
+
+
 # The probe ----------------------------------------------------------------------------------------
 
 

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from chaos import TARGET, Unbroken, one_round, prepare, results, undisturbed
 from clones import REPOSITORY, SMOKE, Workflow
-from topography.storage import StorageError, read_table, read_tensors, write_table
+from topography.storage import StorageError, read_table, read_tensors, write_table, write_tensors
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes as Linux can")
 
@@ -197,6 +198,39 @@ def test_a_training_saves_its_state_within_the_grace_of_slurm(data: Path, tmp_pa
     assert f"going on from {checkpoint}" in again.stderr
     script("train.py", *training(data, tmp_path / "unbroken", 400, tmp_path / "other"))
     assert contents(tmp_path / "broken") == contents(tmp_path / "unbroken")
+
+
+def test_so_does_a_path_search_between_two_steps(data: Path, tmp_path: Path) -> None:
+    """All pairs of the job are searched side by side."""
+    weights = np.random.RandomState(0).normal(0.0, 0.1, (3, 42_200)).astype(np.float32)
+    write_tensors(tmp_path / "set.safetensors", {"weights": weights})
+    write_table(tmp_path / "pairs.csv", pd.DataFrame({"i": [0, 0, 1], "j": [1, 2, 2]}))
+
+    def arguments(name: str) -> list[object]:
+        return [
+            *["--data", data, "--train-images", 100, "--test-images", 50, "--architecture", "fcp"],
+            *["--landscape", "train", "--set", tmp_path / "set.safetensors", "--device", "cpu"],
+            *["--pairs", tmp_path / "pairs.csv", "--first", 0, "--last", 2],
+            "--path-settings",
+            '{"terms": 4, "points": 9, "fine_points": 25, "penalty": 1e-4, "steps": 200, '
+            '"learning_rate": 1e-3, "keep": "lowest", "images_per_step": null, "images_seed": 0, '
+            '"precision": "exact"}',
+            *["--output", tmp_path / name, "--checkpoint", tmp_path / f"checkpoint of {name}"],
+        ]
+
+    broken = command("find_paths.py", *arguments("broken"))
+    job = subprocess.Popen(broken, stderr=subprocess.PIPE, text=True)
+    assert "200 steps" in job.stderr.readline()  # it is at work and heeds signals
+    time.sleep(0.3)
+    job.send_signal(signal.SIGTERM)
+    said = job.communicate(timeout=30)[1]
+    assert job.returncode == 1
+    assert "error: stopped by SIGTERM; run the same command again to go on" in said
+    assert not (tmp_path / "broken").exists()
+    again = script("find_paths.py", *arguments("broken"))
+    assert f"going on from {tmp_path}/checkpoint of broken" in again.stderr
+    script("find_paths.py", *arguments("unbroken"))
+    assert (tmp_path / "broken").read_bytes() == (tmp_path / "unbroken").read_bytes()
 
 
 @pytest.fixture
