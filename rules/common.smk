@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from topography import configuration, fingerprint, orphans, run_lock
 from topography.errors import TopographyError
-from topography.naming import COMPARISONS, DEFAULT
+from topography.naming import DEFAULT
+from topography.sets import COMPARISONS
 
 # `python` in a command is the one that runs Snakemake, also without an activated environment; an
 # environment of --sdm conda still comes first.

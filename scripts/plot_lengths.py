@@ -5,7 +5,7 @@ from pathlib import Path
 
 from topography import command_line, storage
 from topography.figures import lengths, style
-from topography.naming import COMPARISONS
+from topography.sets import COMPARISONS
 
 
 def parse_arguments() -> argparse.Namespace:

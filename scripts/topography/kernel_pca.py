@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from topography.naming import COMPARISONS
+from topography.sets import COMPARISONS
 from topography.weight_statistics import require_comparable
 
 # The paper uses the first; it says of the others that they do not separate the sets.

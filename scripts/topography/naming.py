@@ -8,6 +8,8 @@ printed.
 from collections.abc import Iterable
 from pathlib import Path
 
+from topography.sets import CHECKPOINTS as CHECKPOINTS  # names in paths too: lbfgs_train
+
 ARCHITECTURE_LABELS = {
     "fcp": "FCP",
     "lenet": "LeNet",
@@ -15,12 +17,8 @@ ARCHITECTURE_LABELS = {
     "lstm": "LSTM",
 }
 OPTIMIZER_LABELS = {"lbfgs": "L-BFGS", "sgd": "SGD"}
-CHECKPOINTS = ("train", "test")
 # What variants of the configuration are held against.
 DEFAULT = "default"
-
-# The pairs of sets that the paper sets side by side: Figs. 5 and 6, then Figs. S3 and S4.
-COMPARISONS = ("lbfgs_train-sgd_test", "lbfgs_test-sgd_test")
 
 
 def architecture_label(architecture: str) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from topography import storage
 from topography.errors import TopographyError
-from topography.naming import CHECKPOINTS
+from topography.sets import CHECKPOINTS
 
 RUN_COLUMNS = ("seed", "status", "reason", "train_epoch", "train_loss", "test_epoch", "test_loss")
 WEIGHT_SHAPES = {"seeds": ["S"], "train_weights": ["S", "P"], "test_weights": ["S", "P"]}

@@ -12,7 +12,7 @@ from topography.kernel_pca import (
     projection_table,
     with_fixed_signs,
 )
-from topography.naming import COMPARISONS
+from topography.sets import COMPARISONS
 from topography.weight_statistics import WeightError
 
 

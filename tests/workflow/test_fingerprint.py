@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from clones import REPOSITORY
 from topography.errors import TopographyError
 from topography.fingerprint import code_id, local_files
 
@@ -109,6 +110,24 @@ def test_the_fingerprint_is_the_same_in_every_version_of_python(tmp_path: Path) 
         "def f[*](a, /, b=None, *c, d: int = 0): ...\n".replace("[*]", "")
     )
     assert code_id(tmp_path, "run.py") == "949f4270daccb274"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        *("train.py", "import_weights.py", "select_runs.py", "sample_pairs.py", "find_paths.py"),
+        *("converge_paths.py", "collect_barriers.py", "record_geometry.py", "landscape_2d.py"),
+        *("weight_statistics.py", "vector_lengths.py", "kernel_pca.py"),
+    ],
+)
+def test_what_computes_does_not_depend_on_printed_names(script: str) -> None:
+    scripts = REPOSITORY / "scripts"
+    modules = [
+        f"topography.{kind}.{file.stem}"
+        for kind in ("architectures", "optimizers")
+        for file in (scripts / "topography" / kind).glob("[!_]*.py")
+    ]
+    assert "topography.naming" not in local_files(scripts, script, *modules)
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:

@@ -63,6 +63,13 @@ def test_figure_code_reruns_that_figure(finished: Workflow) -> None:
     assert {job.wildcards["figure"] for job in jobs} == {"fig5", "figS3"}
 
 
+def test_a_label_reruns_figures_and_tables_only(finished: Workflow) -> None:
+    with finished.edited(f"{LIBRARY}/naming.py", '"LeNet"', '"LeNet-5"'):
+        rules = finished.rules(*SMOKE)
+    assert "plot_barriers" in rules
+    assert {rule.split("_")[0] for rule in rules} == {"plot", "tabulate", "publish"}
+
+
 @pytest.mark.parametrize("architecture", ["fcp", "lenet", "autoencoder", "lstm"])
 def test_architecture_code_reruns_that_architecture(finished: Workflow, architecture: str) -> None:
     with finished.edited(f"{LIBRARY}/architectures/{architecture}.py", "", CODE):
