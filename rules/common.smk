@@ -9,7 +9,7 @@ from snakemake.common.configfile import load_configfile
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from topography import configuration, fingerprint, orphans, run_lock
+from topography import configuration, fingerprint, orphans, provenance, run_lock
 from topography.errors import TopographyError
 from topography.naming import DEFAULT
 from topography.sets import COMPARISONS
@@ -64,7 +64,19 @@ def check_configuration():
 check_configuration()
 config["architectures"] = configuration.chosen_architectures(config)
 
+
+def check_dataset():
+    """Stop here as well where the folder of the scale holds the work on another dataset."""
+    try:
+        provenance.require_same_dataset(
+            Path("results", config["scale"]), config["dataset"]
+        )
+    except TopographyError as error:
+        raise WorkflowError(str(error)) from None
+
+
 if workflow.is_main_process:
+    check_dataset()
     changed = workflow.config_settings.overwrite_config
     # On stderr, so that `snakemake --dag | dot` keeps working.
     print(configuration.summary(config, changed), file=sys.stderr, flush=True)
@@ -101,7 +113,7 @@ wildcard_constraints:
 DATA = f"results/data/{config['dataset']}.safetensors"
 CHECKPOINTS = f"results/{config['scale']}/checkpoints"
 # What the last run was started with; written by Snakemake itself when a run starts.
-RUN_DESCRIPTION = f"results/{config['scale']}/provenance.json"
+RUN_DESCRIPTION = f"results/{config['scale']}/{provenance.RUN}"
 ARCHITECTURES = list(config["architectures"])
 SETS = configuration.set_names(config)
 # The architecture on which differences of paper and code are measured, and these differences.
@@ -353,8 +365,6 @@ def result_files():
 
 def describe_run():
     """Write down what this run is started with, for the figures it publishes."""
-    from topography import provenance
-
     seeds = ", ".join(
         f"{architecture} {configuration.seed_range(config, architecture)}"
         + "".join(

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     import pandas
 
 MANIFEST = "manifest.csv"
+# In the folder of a scale: what its last run was started with.
+RUN = "provenance.json"
+# What tells of a run and can be spared.
+ABOUT_RUNS = ("logs", "benchmarks", RUN)
 # What a manifest leaves out: it says how results were made, and is no result.
-NO_RESULTS = ("logs", "benchmarks", "checkpoints", "provenance.json")
+NO_RESULTS = (*ABOUT_RUNS, "checkpoints")
 PNG_START = b"\x89PNG\r\n\x1a\n"
 UNKNOWN = "unknown"
 # In the metadata of a figure: what it is called there -> key of its description.
@@ -62,6 +66,32 @@ def describe_run(repository: Path, config: Mapping[str, Any], seeds: str) -> dic
         "configuration": hashlib.sha256(text.encode()).hexdigest(),
         "seeds": seeds,
     }
+
+
+def require_same_dataset(folder: Path, dataset: str) -> None:
+    """Refuse to put the work on one dataset where that on another lies.
+
+    folder: of a scale. Where no run has left its description, nothing is known and all is accepted.
+
+    Raises:
+        ProvenanceError: the last run was on another dataset, and there is work that would be lost.
+    """
+    try:
+        before = json.loads((folder / RUN).read_text(encoding="utf-8"))["dataset"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    work = (
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] not in ABOUT_RUNS
+    )
+    if before != dataset and any(work):
+        raise ProvenanceError(
+            f"{folder} was made with the dataset {before}; this run, with {dataset}, would "
+            f"overwrite it. Give {dataset} a scale of its own: a file config/<name>.yaml with "
+            f"`scale: <name>` and `dataset: {dataset}`, as docs/extending.md tells under "
+            f'"A dataset". Or remove {folder} first.'
+        )
 
 
 def commit(repository: Path) -> str:

@@ -149,6 +149,26 @@ def test_how_results_were_made_is_no_result(published: Path) -> None:
     assert len(provenance.manifest(published)) == 4
 
 
+def test_a_scale_takes_one_dataset(tmp_path: Path) -> None:
+    folder = tmp_path / "results/laptop"
+    provenance.require_same_dataset(folder, "mnist")  # nothing there yet
+    provenance.write_json(folder / "provenance.json", RUN)
+    (folder / "logs").mkdir()
+    (folder / "logs/train.log").touch()
+    provenance.require_same_dataset(folder, "digits")  # nothing that could be lost
+
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints/x.safetensors").touch()
+    provenance.require_same_dataset(folder, "mnist")
+    with pytest.raises(provenance.ProvenanceError) as refused:
+        provenance.require_same_dataset(folder, "digits")
+    for text in ("mnist", "dataset: digits", str(folder), "config/<name>.yaml"):
+        assert text in str(refused.value)
+
+    (folder / "provenance.json").write_text("half a fi")
+    provenance.require_same_dataset(folder, "digits")  # nobody knows
+
+
 def test_the_commands(figure: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     run = tmp_path / "provenance.json"
     provenance.write_json(run, RUN)

@@ -358,6 +358,21 @@ def test_the_command_line_is_refused_without_a_traceback(
     assert "Traceback" not in said
 
 
+def test_another_dataset_in_the_folder_of_a_scale_is_refused(clone: Workflow) -> None:
+    work = clone.folder / "results/smoke/selection/fcp/sgd.csv"
+    work.parent.mkdir(parents=True)
+    work.write_text("of digits")
+    (clone.folder / "results/smoke/provenance.json").write_text('{"dataset": "digits"}')
+    for asked in (["-n"], ["--cores", "1", "results/fig1.pdf"], ["-n", "geometry"]):
+        done = clone.run(*asked, *SMOKE, "dataset=mnist", check=False)
+        assert done.returncode != 0
+        assert "results/smoke was made with the dataset digits" in done.stdout + done.stderr
+    assert work.read_text() == "of digits"
+    assert not (clone.folder / "results/data").exists()
+    for accepted in ([*SMOKE], ["--config", "dataset=fashion_mnist"]):
+        clone.run("-n", "tables", *accepted)
+
+
 def test_a_bad_scale_file_is_named(clone: Workflow) -> None:
     with clone.edited("config/smoke.yaml", "keep: 3", "keep: 30"):
         done = clone.run("-n", *SMOKE, check=False)
