@@ -30,7 +30,7 @@ def site(tmp_path: Path) -> Workflow:
     workflow = copy_repository(tmp_path / "clone")
     profile = workflow.folder / "profiles/slurm/config.yaml"
     text = profile.read_text()
-    for partition, times, gpu in (("cpu", 1, ""), ("gpu", 5, "\n    gpu: 1")):
+    for partition, times, gpu in (("cpu", 1, ""), ("gpu", 7, "\n    gpu: 1")):
         line = f"""slurm_partition: "'{partition}'\""""
         assert text.count(f"# {line}\n") == times, f"# {line}: not {times} times in the profile"
         text = text.replace(f"# {line}", line + gpu)

@@ -1,13 +1,15 @@
 """Rules that hold for all rules: style, logs, and values that reach the shell unharmed."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from clones import SMOKE, Workflow
+from clones import REPOSITORY, SMOKE, Workflow
 
 RECORDER = """\
 import json, sys
@@ -32,6 +34,22 @@ def test_rules_are_formatted(fresh: Workflow) -> None:
         [snakefmt, "--check", "Snakefile", "rules"], cwd=fresh.folder, check=False
     )
     assert done.returncode == 0
+
+
+def rules_on_gpu() -> set[str]:
+    """Names of the rules that ask for a GPU, and of those made from them."""
+    rules = "".join(file.read_text() for file in (REPOSITORY / "rules").glob("*.smk"))
+    own = re.findall(r"^rule (\w+):\n(?:(?: .*)?\n)*? +gpu=", rules, re.MULTILINE)
+    made = re.findall(r"^use rule (\w+) as (\w+) with:$", rules, re.MULTILINE)
+    return {*own, *(name for base, name in made if base in own)}
+
+
+def test_the_cluster_profile_knows_every_rule_that_asks_for_a_gpu() -> None:
+    on_gpu = rules_on_gpu()
+    assert {"train_networks", "train_variant", "record_geometry"} <= on_gpu
+    profile = yaml.safe_load((REPOSITORY / "profiles/slurm/config.yaml").read_text())
+    assert set(profile["set-resources"]) == on_gpu
+    assert set(profile["set-threads"]) == on_gpu
 
 
 def test_a_data_source_reaches_the_script_as_it_is(clone: Workflow) -> None:
