@@ -186,6 +186,19 @@ def architecture_json(wildcards):
     return json.dumps(own, sort_keys=True)
 
 
+def own_file(wildcards):
+    """Input of a rule: the file that a dataset is, where no checksum fixes what is in it."""
+    if wildcards.dataset != "text":
+        return []
+    source = config["data_source"]
+    if not Path(source).is_file():
+        raise WorkflowError(
+            f"The dataset text is a file of your own, and there is none at {source}. Name it with "
+            "--config data_source=<file>."
+        )
+    return source
+
+
 def training_files(suffix):
     """Input of a rule: one file of every training job of its architecture and optimizer.
 

@@ -7,13 +7,16 @@ localrules:
 
 
 rule prepare_dataset:
+    input:
+        own_file,
     output:
         data="results/data/{dataset}.safetensors",
     log:
         "results/data/{dataset}.log",
     conda:
         "../envs/data.yaml"
-    # Where the files come from does not change them: a resource, unlike a parameter, reruns nothing.
+    # Where files with known checksums come from does not change them: a resource, unlike a parameter,
+    # reruns nothing.
     resources:
         source=config["data_source"],
     params:

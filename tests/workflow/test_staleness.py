@@ -138,6 +138,25 @@ def test_how_it_is_computed_reruns_nothing(finished: Workflow) -> None:
     assert finished.jobs("--config", "scale=smoke", *changes) == []
 
 
+def test_a_text_of_ones_own_is_an_input(clone: Workflow, tmp_path: Path) -> None:
+    target = "results/data/text.safetensors"
+    one, other = tmp_path / "one.txt", tmp_path / "another one.txt"
+    for file in (one, other):
+        file.write_text("A text. " * 100)
+
+    def rules(source: Path) -> set[str]:
+        return clone.rules(target, *SMOKE, f"data_source={source}")
+
+    clone.run("--cores", "1", target, *SMOKE, f"data_source={one}")
+    assert rules(one) == set()
+    assert rules(other) == {"prepare_dataset"}
+    one.write_text("A longer text. " * 100)
+    assert rules(one) == {"prepare_dataset"}
+    done = clone.run("-n", target, *SMOKE, check=False)
+    assert "there is none at download" in done.stdout + done.stderr
+    assert "data_source=<file>" in done.stdout + done.stderr
+
+
 def test_where_it_is_computed_reruns_nothing(finished: Workflow) -> None:
     here = ["--profile", "slurm", "--executor", "local", "--cores", "2"]
     assert finished.jobs(*here, "--config", "scale=smoke", "device=cuda") == []
