@@ -57,7 +57,8 @@ def choose_device(name: str) -> torch.device:
             why = f"torch {torch.__version__} is a build without CUDA"
         raise TopographyError(
             f'device "cuda" was asked for, and there is none: {why}. '
-            "Run on a node with a GPU, or with `--config device=auto`."
+            "Run on a node with a GPU, or on the CPU with `--config scale=<the same> device=auto`: "
+            "without the scale, --config would drop the one that a profile sets."
         )
     return torch.device("cuda")
 

@@ -12,6 +12,8 @@ from topography.datasets import load_dataset, write_dataset
 from topography.preflight import ERROR, OK, WARNING, Finding
 
 CONFIG = {
+    "scale": "smoke",
+    "device": "cpu",
     "dataset": "digits",
     "data_source": "download",
     "architectures": {"fcp": {}},
@@ -175,7 +177,10 @@ def test_the_build_of_torch_must_suit_the_device(
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "GPU of a test")
     if driver:
         commands("nvidia-smi")
-    assert levels(preflight.device(wanted, elsewhere)) == [level]
+    (finding,) = preflight.device(wanted, "paper", elsewhere)
+    assert finding.level == level
+    # --config replaces the whole list of a profile, its scale included.
+    assert ("--config" in finding.fix) == ("--config scale=paper device=auto" in finding.fix)
 
 
 # Data, disk, memory -------------------------------------------------------------------------------
@@ -232,6 +237,7 @@ def test_one_mirror_that_answers_is_enough(
     (finding,) = preflight.data(config, tmp_path)
     assert finding.level == (OK if second_answers else ERROR)
     assert second_answers or "snakemake --cores 1 data" in finding.fix
+    assert second_answers or "--config scale=smoke device=cpu data_source=" in finding.fix
 
 
 def test_disk_is_compared_with_what_is_still_to_come(tmp_path: Path) -> None:
