@@ -88,6 +88,15 @@ def test_a_part_of_the_paper_can_be_made_alone(fresh: Workflow) -> None:
     assert published == set(FIGURES) - {"fig2"}
 
 
+def test_the_slurm_profile_can_be_tried_without_a_cluster(fresh: Workflow) -> None:
+    command = "snakemake --profile slurm --executor local --cores 2 --config scale=smoke device=cpu"
+    for page in ("docs/cluster.md", "profiles/slurm/config.yaml"):
+        assert f" {command}\n" in (fresh.folder / page).read_text()
+    done = fresh.run("-n", "tables", *command.split()[1:])
+    assert "scale     smoke" in done.stderr
+    assert "gpu=1" not in done.stdout
+
+
 def test_differences_reuse_the_networks_of_the_default_where_they_can(fresh: Workflow) -> None:
     listing = fresh.run("-n", "results/differences.md", *SMOKE).stdout
     commands = [line for line in listing.splitlines() if line.startswith("Shell command: ")]
