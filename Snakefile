@@ -32,6 +32,10 @@ include: "rules/agreement.smk"
 include: "rules/differences.smk"
 
 
+if workflow.is_main_process:
+    show_panel(LEFT_OUT)
+
+
 # A GPU is counted per machine: profiles/default lets one job at a time use it, while a cluster hands
 # out one per job.
 resource_scopes:

@@ -77,9 +77,13 @@ def check_dataset():
 
 if workflow.is_main_process:
     check_dataset()
+
+
+def show_panel(left_out):
+    """Say on stderr, so that `snakemake --dag | dot` keeps working, what this run asks for."""
     changed = workflow.config_settings.overwrite_config
-    # On stderr, so that `snakemake --dag | dot` keeps working.
-    print(configuration.summary(config, changed), file=sys.stderr, flush=True)
+    panel = configuration.summary(config, changed, left_out)
+    print(panel, file=sys.stderr, flush=True)
 
 
 # Not in dry runs, which have no start, nor on the nodes of a cluster.

@@ -1,19 +1,30 @@
 # What was computed -> the figures of the paper, each as PDF and PNG with its numbers as CSV.
 
 # Figure 2 shows the loss curves of the LSTM, Figure S1 those of the other networks.
+NETWORKS = {
+    "fig2": [name for name in ARCHITECTURES if name == "lstm"],
+    "figS1": [name for name in ARCHITECTURES if name != "lstm"],
+}
+# Weights from elsewhere have none.
 CURVES = {
-    "fig2": [
-        name for name in ARCHITECTURES if name == "lstm" and history_files([name])
-    ],
-    "figS1": [
-        name for name in ARCHITECTURES if name != "lstm" and history_files([name])
-    ],
+    figure: [name for name in names if history_files([name])]
+    for figure, names in NETWORKS.items()
 }
 # Figures 4 and S2 differ by the landscape, Figures 5, 6 and S3, S4 by the sets they compare.
 LANDSCAPES = {"fig4": "train", "figS2": "test"}
 LENGTHS = dict(zip(["fig5", "figS3"], COMPARISONS))
 PROJECTIONS = dict(zip(["fig6", "figS4"], COMPARISONS))
-# A figure of loss curves without a network to show is left out.
+# A figure of loss curves without a network to show is left out, and the panel says so.
+LEFT_OUT = [
+    f"{figure} (loss curves of {'lstm' if figure == 'fig2' else 'the other networks'}, "
+    + (
+        "whose weights come from elsewhere)"
+        if NETWORKS[figure]
+        else "which this run leaves out)"
+    )
+    for figure, names in CURVES.items()
+    if not names
+]
 FIGURES = [
     *(figure for figure, names in CURVES.items() if names),
     *["fig1", "fig3"],

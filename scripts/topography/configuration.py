@@ -227,10 +227,11 @@ def geometry_runs(config: Settings, study: str) -> dict[str, dict[str, Any]]:
     return runs
 
 
-def summary(config: Settings, changed: Settings) -> str:
+def summary(config: Settings, changed: Settings, left_out: Sequence[str]) -> str:
     """What will be computed, in a few lines: the panel shown at the start.
 
-    changed: the keys set by the command line or a profile.
+    changed: the keys set by the command line or a profile. left_out: figures that cannot be made,
+    and why.
     """
     networks = trainings = paths = path_jobs = 0
     for architecture in config["architectures"]:
@@ -250,6 +251,7 @@ def summary(config: Settings, changed: Settings) -> str:
         "networks": f"{networks} to train in {trainings} jobs "
         f"({', '.join(config['architectures'])}; {', '.join(config['optimizers'])})",
         "paths": f"{paths} to find in {path_jobs} jobs",
+        "left out": ", ".join(left_out),
         "results": f"results/ (figures and tables of this scale), {folder}/ (everything else)",
         "logs": f"{folder}/logs/ (progress of a running job: tail -f its log)",
         "changed": ", ".join(f"{key}={value}" for key, value in changed.items())
@@ -257,6 +259,8 @@ def summary(config: Settings, changed: Settings) -> str:
     }
     if not changed:
         del lines["changed"]
+    if not left_out:
+        del lines["left out"]
     title = "Topography of the loss landscape: what this configuration asks for, done or not"
     return "\n".join([title, *(f"  {name:<9} {text}" for name, text in lines.items())])
 

@@ -130,9 +130,12 @@ def test_set_names_are_the_checkpoints_of_each_optimizer() -> None:
 
 
 def test_the_panel_counts_the_work() -> None:
-    panel = configuration.summary(CONFIG, {"device": "cpu"})
+    panel = configuration.summary(CONFIG, {"device": "cpu"}, ["fig2 (why)"])
     assert "20 to train in 10 jobs" in panel  # 2 optimizers x (4 + 2 + 4 seeds), 2 in a job
     assert "39 to find in 15 jobs" in panel  # 3 sets x (6 + 1 + 6 pairs), 4 in a job
     assert "results/small/logs/" in panel
     assert "device=cpu" in panel
-    assert "changed" not in configuration.summary(CONFIG, {})
+    assert "left out  fig2 (why)" in panel
+    bare = configuration.summary(CONFIG, {}, [])
+    assert "changed" not in bare
+    assert "left out" not in bare

@@ -88,6 +88,21 @@ def test_a_part_of_the_paper_can_be_made_alone(fresh: Workflow) -> None:
     assert published == set(FIGURES) - {"fig2"}
 
 
+@pytest.mark.parametrize(
+    ("only", "reason"),
+    [
+        ("fcp", "fig2 (loss curves of lstm, which this run leaves out)"),
+        ("lstm", "figS1 (loss curves of the other networks, which this run leaves out)"),
+    ],
+)
+def test_the_panel_says_which_figure_is_left_out(fresh: Workflow, only: str, reason: str) -> None:
+    target = f"results/{reason.split()[0]}.pdf"
+    done = fresh.run("-n", target, *SMOKE, f"only=[{only}]", check=False)
+    assert done.returncode != 0
+    assert f"left out  {reason}\n" in done.stderr
+    assert "left out" not in fresh.run("-n", "data", *SMOKE).stderr
+
+
 def test_the_slurm_profile_can_be_tried_without_a_cluster(fresh: Workflow) -> None:
     command = "snakemake --profile slurm --executor local --cores 2 --config scale=smoke device=cpu"
     for page in ("docs/cluster.md", "profiles/slurm/config.yaml"):
@@ -142,4 +157,6 @@ def test_weights_from_elsewhere_stand_in_for_trainings(fresh: Workflow, tmp_path
     # Figure 2 shows loss curves of the LSTM, which there are none of.
     published = {job.wildcards["figure"] for job in jobs if job.rule == "publish_figure"}
     assert published == set(FIGURES) - {"fig2"}
-    assert "20 to train in 5 jobs" in fresh.run("-n", *arguments).stderr
+    panel = fresh.run("-n", *arguments).stderr
+    assert "20 to train in 5 jobs" in panel
+    assert "left out  fig2 (loss curves of lstm, whose weights come from elsewhere)\n" in panel
