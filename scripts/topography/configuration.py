@@ -18,7 +18,8 @@ import jsonschema
 import yaml
 
 from topography.errors import TopographyError
-from topography.naming import CHECKPOINTS, DEFAULT
+from topography.naming import DEFAULT
+from topography.sets import CHECKPOINTS
 
 Settings = Mapping[str, Any]
 Key = tuple[str, ...]

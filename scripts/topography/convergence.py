@@ -15,7 +15,8 @@ import pandas as pd
 from topography import claims, seeding, storage
 from topography.agreement import FEWEST_RUNS, RESAMPLES, RESAMPLING_SEED
 from topography.errors import TopographyError
-from topography.naming import CHECKPOINTS, architecture_label, by_folder_and_stem
+from topography.naming import architecture_label, by_folder_and_stem
+from topography.sets import CHECKPOINTS
 
 Searches = Mapping[tuple[str, str], pd.DataFrame]
 

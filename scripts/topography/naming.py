@@ -8,8 +8,6 @@ printed.
 from collections.abc import Iterable
 from pathlib import Path
 
-from topography.sets import CHECKPOINTS as CHECKPOINTS  # names in paths too: lbfgs_train
-
 ARCHITECTURE_LABELS = {
     "fcp": "FCP",
     "lenet": "LeNet",

@@ -8,12 +8,12 @@ import pandas as pd
 from topography import storage
 from topography.errors import TopographyError
 from topography.naming import (
-    CHECKPOINTS,
     architecture_label,
     in_paper_order,
     optimizer_label,
     split_set,
 )
+from topography.sets import CHECKPOINTS
 
 MISSING = "-"
 

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from topography import storage
 from topography.errors import TopographyError
 from topography.figures import histograms, style
-from topography.naming import CHECKPOINTS, in_paper_order, split_set
+from topography.naming import in_paper_order, split_set
+from topography.sets import CHECKPOINTS
 
 
 class FigureInputError(TopographyError):

@@ -16,11 +16,11 @@ from topography import storage
 from topography.errors import TopographyError
 from topography.figures import style
 from topography.naming import (
-    CHECKPOINTS,
     architecture_label,
     in_paper_order,
     optimizer_label,
 )
+from topography.sets import CHECKPOINTS
 
 LEVEL = 0.95
 BAND = {"alpha": 0.25, "linewidth": 0}
