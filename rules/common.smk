@@ -46,13 +46,17 @@ if scale_file():
     configfile: scale_file()
 
 
-def check_configuration():
-    """Stop here, with a message a user can act on, where the configuration cannot work."""
+def configuration_sources():
+    """What the configuration was merged from, by name, the strongest first."""
     files = list(filter(None, [scale_file(), "config.yaml"]))
-    sources = [
+    return [
         ("the command line or a profile", workflow.config_settings.overwrite_config),
         *((file, load_configfile(file)) for file in files),
     ]
+
+
+def check_configuration(sources):
+    """Stop here, with a message a user can act on, where the configuration cannot work."""
     schema = load_configfile("config/schema.yaml")
     library = Path(workflow.basedir, "scripts", "topography")
     try:
@@ -61,7 +65,8 @@ def check_configuration():
         raise WorkflowError(str(error)) from None
 
 
-check_configuration()
+SOURCES = configuration_sources()
+check_configuration(SOURCES)
 config["architectures"] = configuration.chosen_architectures(config)
 
 
@@ -81,8 +86,7 @@ if workflow.is_main_process:
 
 def show_panel(left_out):
     """Say on stderr, so that `snakemake --dag | dot` keeps working, what this run asks for."""
-    changed = workflow.config_settings.overwrite_config
-    panel = configuration.summary(config, changed, left_out)
+    panel = configuration.summary(config, SOURCES, left_out)
     print(panel, file=sys.stderr, flush=True)
 
 

@@ -7,10 +7,12 @@ into jobs.
 """
 
 import difflib
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from topography.sets import CHECKPOINTS
 
 Settings = Mapping[str, Any]
 Key = tuple[str, ...]
+Source = tuple[str, Settings]
 
 # Sections that an architecture may replace in part.
 OVERRIDABLE = ("optimizers", "images", "training", "selection", "pairs", "paths", "converged")
@@ -228,11 +231,11 @@ def geometry_runs(config: Settings, study: str) -> dict[str, dict[str, Any]]:
     return runs
 
 
-def summary(config: Settings, changed: Settings, left_out: Sequence[str]) -> str:
+def summary(config: Settings, sources: Sequence[Source], left_out: Sequence[str] = ()) -> str:
     """What will be computed, in a few lines: the panel shown at the start.
 
-    changed: the keys set by the command line or a profile. left_out: figures that cannot be made,
-    and why.
+    sources: as for `check`; the first holds what the command line or a profile set. left_out:
+    figures that cannot be made, and why.
     """
     networks = trainings = paths = path_jobs = 0
     for architecture in config["architectures"]:
@@ -243,33 +246,76 @@ def summary(config: Settings, changed: Settings, left_out: Sequence[str]) -> str
         trainings += optimizers * len(seed_batches(config, architecture))
         paths += sets * settings["pairs"]["count"]
         path_jobs += sets * len(pair_batches(config, architecture))
-    images = config["images"]
+    changed = sources[0][1]
     folder = f"results/{config['scale']}"
-    lines = {
-        "scale": f"{config['scale']}: {config['dataset']}, "
-        f"{images['train']} train and {images['test']} test images",
-        "device": config["device"],
-        "networks": f"{networks} to train in {trainings} jobs "
-        f"({', '.join(config['architectures'])}; {', '.join(config['optimizers'])})",
-        "paths": f"{paths} to find in {path_jobs} jobs",
-        "left out": ", ".join(left_out),
-        "results": f"results/ (figures and tables of this scale), {folder}/ (everything else)",
-        "logs": f"{folder}/logs/ (progress of a running job: tail -f its log)",
-        "changed": ", ".join(f"{key}={value}" for key, value in changed.items())
-        + " (by the command line or a profile)",
-    }
-    if not changed:
-        del lines["changed"]
-    if not left_out:
-        del lines["left out"]
+    lines = [
+        ("scale", f"{config['scale']}: {config['dataset']}, {_images_in_words(config)}"),
+        ("device", config["device"]),
+        (
+            "networks",
+            f"{networks} to train in {trainings} jobs "
+            f"({', '.join(config['architectures'])}; {', '.join(config['optimizers'])})",
+        ),
+        ("paths", f"{paths} to find in {path_jobs} jobs"),
+        ("results", f"results/ (figures and tables of this scale), {folder}/ (everything else)"),
+        ("logs", f"{folder}/logs/ (progress of a running job: tail -f its log)"),
+    ]
+    if left_out:
+        lines.append(("left out", ", ".join(left_out)))
+    if changed:
+        values = ", ".join(f"{key}={value}" for key, value in changed.items())
+        lines.append(("changed", f"{values} (by the command line or a profile)"))
+    lines += [("not for", text) for text in _hidden_settings(config, sources)]
     title = "Topography of the loss landscape: what this configuration asks for, done or not"
-    return "\n".join([title, *(f"  {name:<9} {text}" for name, text in lines.items())])
+    return "\n".join([title, *(f"  {name:<9} {text}" for name, text in lines)])
+
+
+def _images_in_words(config: Settings) -> str:
+    """Numbers of images, with the architectures that have them where these differ."""
+    having: dict[tuple[int, int], list[str]] = {}
+    for architecture in config["architectures"]:
+        images = for_architecture(config, architecture)["images"]
+        having.setdefault((images["train"], images["test"]), []).append(architecture)
+    return ", ".join(
+        f"{train} train and {test} test images"
+        + (f" ({', '.join(names)})" if len(having) > 1 else "")
+        for (train, test), names in having.items()
+    )
+
+
+def _hidden_settings(config: Settings, sources: Sequence[Source]) -> list[str]:
+    """Architectures on which general settings of a source have no effect, and why.
+
+    It is the trap of an `override` in a weaker source, such as those of config.yaml for LeNet.
+    """
+    # (architectures, source of their override) -> keys
+    hidden: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    seen = set()
+    for rank, (_, content) in enumerate(sources):
+        general = {section: content[section] for section in OVERRIDABLE if section in content}
+        for key, value in _values(general):
+            if key in seen:
+                continue
+            seen.add(key)
+            by_source: dict[str, list[str]] = {}
+            for architecture, own in config["architectures"].items():
+                override = _written(config, architecture, *key)
+                if override != key and functools.reduce(getitem, key, own["override"]) != value:
+                    origin = _origin(override, sources)
+                    if origin in [name for name, _ in sources[rank + 1 :]]:
+                        by_source.setdefault(origin, []).append(architecture)
+            for origin, names in by_source.items():
+                hidden.setdefault((tuple(names), origin), []).append(".".join(key))
+    return [
+        f"{', '.join(names)}: architectures.<name>.override in {origin} sets {', '.join(keys)}"
+        for (names, origin), keys in hidden.items()
+    ]
 
 
 def check(
     config: Settings,
     schema: Settings,
-    sources: Sequence[tuple[str, Settings]],
+    sources: Sequence[Source],
     library: Path,
 ) -> None:
     """Refuse a configuration that cannot work.
@@ -307,7 +353,7 @@ def check(
         )
 
 
-def _origin(key: Key, sources: Sequence[tuple[str, Settings]]) -> str:
+def _origin(key: Key, sources: Sequence[Source]) -> str:
     """Name of the strongest source that sets the key or, for a missing one, its section."""
     for depth in range(len(key), 0, -1):
         for name, content in sources:
@@ -486,8 +532,8 @@ def _written(config: Settings, architecture: str, *key: str) -> Key:
 
 def _impossible_values(config: Settings) -> Iterator[Problem]:
     seen = set()
-    for key, value in _numbers(config):
-        if not math.isfinite(value):
+    for key, value in _scalars(config):
+        if isinstance(value, float) and not math.isfinite(value):
             yield Problem(key, f"is {value}", "Give a finite number")
     for architecture in config["architectures"]:
         settings = for_architecture(config, architecture)
@@ -553,15 +599,23 @@ def _run_conflicts(run: Settings) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _numbers(value: object, key: Key = ()) -> Iterator[tuple[Key, float]]:
+def _values(value: object, key: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """Every value that is no section, with its key; a list is one value."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _numbers(inner, (*key, str(name)))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _numbers(inner, key)
-    elif isinstance(value, float):
+            yield from _values(inner, (*key, str(name)))
+    else:
         yield key, value
+
+
+def _scalars(value: object, key: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """As `_values`, with what is inside of lists in their place."""
+    for inner_key, inner in _values(value, key):
+        if isinstance(inner, list):
+            for item in inner:
+                yield from _scalars(item, inner_key)
+        else:
+            yield inner_key, inner
 
 
 def _conflicts(settings: Settings) -> Iterator[tuple[Key, str, str]]:

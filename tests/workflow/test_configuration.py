@@ -1,5 +1,7 @@
 """Merging, batches and the panel."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from topography import configuration
@@ -129,13 +131,66 @@ def test_set_names_are_the_checkpoints_of_each_optimizer() -> None:
     assert configuration.set_names(CONFIG) == expected
 
 
+def panel(changed: dict, *weaker: tuple[str, dict], left_out: Sequence[str] = ()) -> str:
+    """The panel of a configuration that a file of one's own changed."""
+    sources = [("mine.yaml", changed), *weaker, ("config.yaml", CONFIG)]
+    config: dict = {}
+    for _, content in reversed(sources):
+        config = configuration.merge(config, content)
+    return configuration.summary(config, sources, left_out)
+
+
 def test_the_panel_counts_the_work() -> None:
-    panel = configuration.summary(CONFIG, {"device": "cpu"}, ["fig2 (why)"])
-    assert "20 to train in 10 jobs" in panel  # 2 optimizers x (4 + 2 + 4 seeds), 2 in a job
-    assert "39 to find in 15 jobs" in panel  # 3 sets x (6 + 1 + 6 pairs), 4 in a job
-    assert "results/small/logs/" in panel
-    assert "device=cpu" in panel
-    assert "left out  fig2 (why)" in panel
-    bare = configuration.summary(CONFIG, {}, [])
-    assert "changed" not in bare
-    assert "left out" not in bare
+    said = panel({"device": "cpu"})
+    assert "20 to train in 10 jobs" in said  # 2 optimizers x (4 + 2 + 4 seeds), 2 in a job
+    assert "39 to find in 15 jobs" in said  # 3 sets x (6 + 1 + 6 pairs), 4 in a job
+    assert "digits, 10 train and 5 test images\n" in said
+    assert "results/small/logs/" in said
+    assert "device=cpu" in said
+    assert "changed" not in panel({})
+    assert "left out" not in said
+    assert "left out  fig2 (why)" in panel({}, left_out=["fig2 (why)"])
+
+
+def test_the_panel_tells_numbers_of_images_apart() -> None:
+    said = panel({"architectures": {"lenet": {"override": {"images": {"train": 7}}}}})
+    assert "10 train and 5 test images (fcp, lstm), 7 train and 5 test images (lenet)\n" in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "hidden"),
+    [
+        ({"training": {"seeds": 9}}, ["lstm: architectures.<name>.override in config.yaml sets"]),
+        ({"training": {"seeds": 9}, "pairs": {"count": 3, "per_job": 1}}, ["count"]),
+        ({"training": {"seeds": 2}}, []),  # as the override has it
+        ({"training": {"seeds_per_job": 1}}, []),
+        ({"training": {"seeds": 9}, "architectures": {"lstm": {"override": None}}}, []),
+        (
+            {
+                "training": {"seeds": 9},
+                "architectures": {"lstm": {"override": {"training": {"seeds": 3}}}},
+            },
+            [],
+        ),
+    ],
+)
+def test_the_panel_names_general_settings_that_an_override_hides(
+    changed: dict, hidden: list[str]
+) -> None:
+    lines = [line for line in panel(changed).splitlines() if line.startswith("  not for ")]
+    assert len(lines) == len(hidden)
+    for line, text in zip(lines, hidden, strict=True):
+        assert "training.seeds" in line and text in line
+        assert "per_job" not in line
+
+
+def test_the_panel_groups_what_is_hidden_by_the_source_of_the_override() -> None:
+    override = {"override": {"images": {"train": 3}, "training": {"seeds": 3}}}
+    said = panel(
+        {"images": {"train": 8, "test": 4}},
+        ("config/own.yaml", {"architectures": {"lenet": override}, "training": {"seeds": 5}}),
+    )
+    assert "not for   lenet: architectures.<name>.override in config/own.yaml sets images." in said
+    # The file of a scale can fall into the trap too, but not with its own override.
+    assert "not for   lstm: architectures.<name>.override in config.yaml sets training." in said
+    assert said.count("not for") == 2

@@ -140,7 +140,7 @@ def test_a_configuration_works_or_its_wrong_key_is_named(drawn: tuple[dict, list
     for name in (config["scale"], config["dataset"], *config["architectures"]):
         assert name.isidentifier()
     assert all(name.isidentifier() for name in configuration.set_names(config))
-    configuration.summary(config, {}, [])
+    configuration.summary(config, [("mine.yaml", {}), ("config.yaml", config)])
     for architecture in config["architectures"]:
         assert configuration.seed_batches(config, architecture)
         assert configuration.pair_batches(config, architecture)
