@@ -37,6 +37,10 @@ COLOUR_DATASETS = ("cifar10",)
 TEXTS = ("descriptions", "text", "wikitext2")
 GREY_ARCHITECTURES = ("fcp", "lenet", "autoencoder", "lstm")
 
+HOW_TO_WRITE_NUMBERS = (
+    "YAML reads 1e-4 and 1.0e4 as text: write 1.0e-4 and 1.0e+4, with point and sign, and no quotes"
+)
+
 
 class ConfigurationError(TopographyError):
     """The configuration cannot be used; the message lists every problem, its place and its cure."""
@@ -330,6 +334,7 @@ def check(
     problems = list(dict.fromkeys(_schema_problems(config, schema)))
     if not problems:  # the rest relies on the shape that the schema promises
         problems = [
+            *_texts_for_numbers(config),
             *_unknown_modules(config, library),
             *_unknown_choices(config),
             *_unreadable_dataset(config),
@@ -406,8 +411,8 @@ def _schema_problems(config: Settings, schema: Settings) -> Iterator[Problem]:
             what = f"must be {' or '.join(_TYPES[name] for name in types)}, not {error.instance!r}"
             if isinstance(error.instance, str) and types[0] in ("integer", "number", "object"):
                 fix += (
-                    ". YAML reads 1e-4 as text: write 1.0e-4. A nested value given with --config "
-                    "arrives as text: put it into a file and pass that with --configfile"
+                    f". {HOW_TO_WRITE_NUMBERS}. A nested value given with --config arrives as "
+                    "text: put it into a file and pass that with --configfile"
                 )
             elif error.instance is None and types[0] == "object":
                 fix = "For a section without keys write {}"
@@ -429,6 +434,21 @@ def _suggest(name: object, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(str(name), known, n=1)
     start = f"Did you mean {close[0]}? " if close else ""
     return f"{start}Known here: {', '.join(known) or 'no key at all'}"
+
+
+def _texts_for_numbers(config: Settings) -> Iterator[Problem]:
+    """Numbers that YAML reads as text, where no type in the schema refuses them."""
+    for key, value in _scalars(config):
+        if isinstance(value, str) and _is_number(value):
+            yield Problem(key, f"is {value!r}, a number as text", HOW_TO_WRITE_NUMBERS)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _unknown_modules(config: Settings, library: Path) -> Iterator[Problem]:

@@ -197,6 +197,26 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
             "1.0e-4",
         ),
         (
+            {"optimizers": {"adam": {"learning_rate": "1e-3"}}},
+            "optimizers.adam.learning_rate",
+            "1.0e-4",
+        ),
+        (
+            {"geometry": {"optimizers": {"sgd": {"weight_decay": "1.0e3"}}}},
+            "geometry.optimizers.sgd.weight_decay",
+            "1.0e+4",
+        ),
+        (
+            {"geometry": {"optimizers": {"adam": {"decays": [0.9, "1e-1"]}}}},
+            "geometry.optimizers.adam.decays",
+            "1.0e-4",
+        ),
+        (
+            {"architectures": {"mlp": {"hidden": ["1e2"]}}},
+            "architectures.mlp.hidden",
+            "1.0e+4",
+        ),
+        (
             {"optimizers": {"sgd": {"learning_rate": float("inf")}}},
             "optimizers.sgd.learning_rate",
             "finite",
