@@ -19,6 +19,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from topography import signatures
 from topography.errors import TopographyError
 from topography.naming import DEFAULT
 from topography.sets import CHECKPOINTS
@@ -36,6 +37,7 @@ AFTER_TRAINING = {"pairs", "paths", "converged"}
 COLOUR_DATASETS = ("cifar10",)
 TEXTS = ("descriptions", "text", "wikitext2")
 GREY_ARCHITECTURES = ("fcp", "lenet", "autoencoder", "lstm")
+TEXT_ARCHITECTURES = ("transformer",)
 
 HOW_TO_WRITE_NUMBERS = (
     "YAML reads 1e-4 and 1.0e4 as text: write 1.0e-4 and 1.0e+4, with point and sign, and no quotes"
@@ -336,6 +338,7 @@ def check(
         problems = [
             *_texts_for_numbers(config),
             *_unknown_modules(config, library),
+            *dict.fromkeys(_unknown_settings(config, library)),
             *_unknown_choices(config),
             *_unreadable_dataset(config),
             *_unknown_sets(config),
@@ -344,7 +347,7 @@ def check(
     if not problems:
         problems = [*_impossible_values(config), *_impossible_runs(config)]
     if not problems:
-        problems = list(_impossible_variants(config, schema))
+        problems = list(_impossible_variants(config, schema, library))
     if problems:
         raise ConfigurationError(
             "\n".join(
@@ -456,6 +459,7 @@ def _unknown_modules(config: Settings, library: Path) -> Iterator[Problem]:
         *((("architectures", name), "architectures", name) for name in config["architectures"]),
         *((("optimizers", name), "optimizers", name) for name in config["optimizers"]),
         (("dataset",), "datasets", config["dataset"]),
+        *_modules_of_second_study(config["geometry"]),
     ]
     for key, kind, name in wanted:
         folder = library / kind
@@ -469,6 +473,74 @@ def _unknown_modules(config: Settings, library: Path) -> Iterator[Problem]:
                 f"names {name!r}, but there is no {file}",
                 f"{_suggest(name, known)}. To add {name!r}, write that file",
             )
+
+
+def _modules_of_second_study(section: Settings) -> Iterator[tuple[Key, str, str]]:
+    """Keys of the second study that name a module, their folder and the name."""
+    yield from (
+        (("geometry", "optimizers", name), "optimizers", name) for name in section["optimizers"]
+    )
+    runs: list[tuple[Key, Settings]] = [(("geometry", "defaults"), section["defaults"])]
+    for study, named in section["studies"].items():
+        runs += [(("geometry", "studies", study, name), run) for name, run in named.items()]
+    for key, run in runs:
+        for kind in ("architecture", "optimizer", "dataset"):
+            if run.get(kind) is not None:  # null stands for the dataset of the main study
+                yield (*key, kind), f"{kind}s", run[kind]
+
+
+def _unknown_settings(config: Settings, library: Path) -> Iterator[Problem]:
+    """Settings that a class does not take, and those that it lacks, as far as its code tells."""
+    for architecture in config["architectures"]:
+        own = architecture_settings(config, architecture)
+        for name, what, fix in _misfits("architecture", architecture, own, library):
+            yield Problem(("architectures", architecture, name), what, fix)
+        for optimizer, own in for_architecture(config, architecture)["optimizers"].items():
+            for name, what, fix in _misfits("optimizer", optimizer, own, library):
+                key = _written(config, architecture, "optimizers", optimizer, name)
+                yield Problem(key, what, fix)
+    for study in config["geometry"]["studies"]:
+        for name, run in geometry_runs(config, study).items():
+            yield from _unknown_settings_of_run(config, study, name, run, library)
+
+
+def _unknown_settings_of_run(
+    config: Settings, study: str, run_name: str, run: Settings, library: Path
+) -> Iterator[Problem]:
+    """The same of one run of the second study."""
+    of_run, of_all = ("geometry", "studies", study, run_name), ("geometry", "defaults")
+    of_optimizer = ("geometry", "optimizers", run["optimizer"])
+    # Where settings may stand, and where one that stands nowhere belongs.
+    places = {
+        "optimizer": (
+            [(*of_run, "optimizer_settings"), (*of_all, "optimizer_settings"), of_optimizer],
+            of_optimizer,
+        )
+    }
+    if run["function"] is None:  # which takes the place of a network
+        own = (*of_run, "architecture_settings")
+        places["architecture"] = ([own, (*of_all, "architecture_settings")], own)
+    for kind, (possible, otherwise) in places.items():
+        for name, what, fix in _misfits(kind, run[kind], run[f"{kind}_settings"], library):
+            held = [place for place in possible if _holds(config, (*place, name))]
+            place = held[0] if held else otherwise
+            yield Problem((*place, name), f"{what} (run {study}.{run_name})", fix)
+
+
+def _misfits(
+    kind: str, name: str, given: Settings, library: Path
+) -> Iterator[tuple[str, str, str]]:
+    """Settings given to a class that it does not take, and those that it lacks."""
+    known = signatures.settings_of(library, kind, name)
+    if known is None:
+        return
+    for setting in given:
+        if setting not in known:
+            what = f"is not a setting of the {kind} {name}"
+            yield str(setting), what, _suggest(setting, list(known))
+    for setting, needed in known.items():
+        if needed and setting not in given:
+            yield setting, "is missing", f"The {kind} {name} cannot do without it"
 
 
 def _unknown_choices(config: Settings) -> Iterator[Problem]:
@@ -492,9 +564,16 @@ def _unreadable_dataset(config: Settings) -> Iterator[Problem]:
             f"is {dataset!r}, a text, but the networks and Figure 1 are about images",
             f"Choose a dataset of images. {elsewhere}",
         )
-    grey = [
-        name for name in config["only"] or config["architectures"] if name in GREY_ARCHITECTURES
-    ]
+    chosen = config["only"] or config["architectures"]
+    for architecture in chosen:
+        if architecture in TEXT_ARCHITECTURES:
+            yield Problem(
+                ("architectures", architecture),
+                "reads texts, but this study is about images",
+                "Leave it out of `only` or of the architectures. The second study names its "
+                "networks under geometry",
+            )
+    grey = [name for name in chosen if name in GREY_ARCHITECTURES]
     if dataset in COLOUR_DATASETS and grey:
         yield Problem(
             ("dataset",),
@@ -566,7 +645,7 @@ def _impossible_values(config: Settings) -> Iterator[Problem]:
                 yield problem
 
 
-def _impossible_variants(config: Settings, schema: Settings) -> Iterator[Problem]:
+def _impossible_variants(config: Settings, schema: Settings, library: Path) -> Iterator[Problem]:
     """What is wrong with the configuration as a variant changes it."""
     architecture = config["differences"]["architecture"]
     for name in variants(config):
@@ -574,7 +653,7 @@ def _impossible_variants(config: Settings, schema: Settings) -> Iterator[Problem
         found = list(dict.fromkeys(_schema_problems(changed, schema)))
         if not found:
             changed["architectures"] = {architecture: changed["architectures"][architecture]}
-            found = list(_impossible_values(changed))
+            found = [*_unknown_settings(changed, library), *_impossible_values(changed)]
         place = ("base",) if name == DEFAULT else ("variants", name)
         yield from (Problem(("differences", *place, *one.key), one.what, one.fix) for one in found)
         if name == DEFAULT and found:

@@ -277,6 +277,73 @@ def test_a_dataset_that_the_networks_cannot_read_is_refused(
     assert "second study" in message
 
 
+def test_a_network_that_reads_texts_is_refused_in_the_main_study() -> None:
+    change = {"architectures": {"transformer": {"tokens": 92}}}
+    assert "- architectures.transformer (in mine.yaml) reads texts" in refusal(change)
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "what"),
+    [
+        ({"architectures": {"mlp": {"hiden": [9]}}}, "architectures.mlp.hiden", "mean hidden?"),
+        ({"architectures": {"transformer": {}}}, "architectures.transformer.tokens", "is missing"),
+        (
+            {"architectures": {"lstm": {"override": {"optimizers": {"adam": {"rate": 1}}}}}},
+            "architectures.lstm.override.optimizers.adam.rate",
+            "Known here: learning_rate",
+        ),
+        (
+            {"differences": {"variants": {"fast": {"optimizers": {"adam": {"rate": 1}}}}}},
+            "differences.variants.fast.optimizers.adam.rate",
+            "not a setting of the optimizer adam",
+        ),
+    ],
+)
+def test_settings_that_a_class_does_not_take_are_refused(
+    change: dict[str, Any], key: str, what: str
+) -> None:
+    adam = {"adam": {"learning_rate": 0.1, "epochs": 3, "batch_size": 9}}
+    message = refusal(change, configuration.merge(BASE, {"optimizers": adam}))
+    assert f"- {key} (in " in message
+    assert what in message
+
+
+@pytest.mark.parametrize(
+    ("run", "key", "what"),
+    [
+        ({"optimizer_settings": {"lr": 0.1}}, "optimizer_settings.lr", "Known here: learning_rate"),
+        ({"architecture_settings": {"hiden": [9]}}, "architecture_settings.hiden", "mean hidden?"),
+        ({"architecture": "fpc"}, "architecture", "Did you mean fcp?"),
+        ({"optimizer": "adma"}, "optimizer", "Did you mean adam?"),
+        ({"dataset": "mnits"}, "dataset", "Did you mean mnist?"),
+    ],
+)
+def test_unknown_names_of_the_second_study_are_refused(
+    run: dict[str, Any], key: str, what: str
+) -> None:
+    message = refusal({"geometry": {"studies": {"mine": {"first": {}, "second": run}}}})
+    assert message.count("\n- ") == 1
+    assert f"- geometry.studies.mine.second.{key} (in mine.yaml)" in message
+    assert what in message
+
+
+@pytest.mark.parametrize(
+    ("section", "what"),
+    [
+        ({"optimizers": {"sgd": {"lr": 0.1}}}, "optimizers.sgd.lr (in mine.yaml) is not a setting"),
+        ({"optimizers": {"sdg": {"lr": 0.1}}}, "optimizers.sdg (in mine.yaml) names"),
+        (
+            {"studies": {"mine": {"first": {"architecture": "transformer"}}}},
+            "studies.mine.first.architecture_settings.tokens (in mine.yaml) is missing",
+        ),
+    ],
+)
+def test_settings_of_the_second_study_are_held_against_the_code(
+    section: dict[str, Any], what: str
+) -> None:
+    assert f"- geometry.{what}" in refusal({"geometry": section})
+
+
 def test_networks_that_read_colour_images_are_accepted() -> None:
     change = {
         "dataset": "cifar10",

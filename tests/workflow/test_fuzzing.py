@@ -27,6 +27,8 @@ CONFLICTS = (
     ("paths", "landscapes"),
     ("trajectory", "controls"),
     ("geometry", "defaults", "optimizer"),
+    ("architecture_settings",),
+    ("optimizer_settings",),
 )
 NASTY = [
     *["", " ", "..", "../fcp", "../../etc/passwd", "/etc", "fcp/../lstm", "fcp\n", "fcp\0", "-n"],
