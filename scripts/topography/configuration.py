@@ -733,12 +733,19 @@ def _conflicts(settings: Settings) -> Iterator[tuple[Key, str, str]]:
             f"is {count}, but {keep} kept networks form only {possible} pairs",
             "Lower pairs.count or raise selection.keep",
         )
-    batch_size = settings["optimizers"]["sgd"]["batch_size"]
+    sgd = settings["optimizers"]["sgd"]
+    batch_size, warmup = sgd["batch_size"], sgd.get("warmup_epochs", 0)
     if batch_size > settings["images"]["train"]:
         yield (
             ("optimizers", "sgd", "batch_size"),
             f"is {batch_size}, but images.train is only {settings['images']['train']}",
             "Lower batch_size or raise images.train",
+        )
+    if warmup and warmup >= sgd["epochs"]:
+        yield (
+            ("optimizers", "sgd", "warmup_epochs"),
+            f"is {warmup}, but there are only {sgd['epochs']} epochs",
+            "Lower it below optimizers.sgd.epochs",
         )
     images_per_step = settings["paths"]["images_per_step"]
     if settings["paths"]["keep"] == "lowest" and images_per_step is not None:

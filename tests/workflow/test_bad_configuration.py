@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from clones import REPOSITORY, SMOKE, Workflow
-from topography import configuration
+from topography import configuration, signatures
 from topography.configuration import ConfigurationError
 
 LIBRARY = REPOSITORY / "scripts" / "topography"
@@ -221,7 +221,15 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
             "optimizers.sgd.learning_rate",
             "finite",
         ),
-        ({"optimizers": {"sgd": {"momentum": 0.9}}}, "optimizers.sgd.momentum", "Known here"),
+        ({"optimizers": {"sgd": {"momentum": 1}}}, "optimizers.sgd.momentum", "below 1"),
+        ({"optimizers": {"sgd": {"momentun": 0.9}}}, "optimizers.sgd.momentun", "mean momentum?"),
+        ({"optimizers": {"sgd": {"weight_decay": -1}}}, "optimizers.sgd.weight_decay", "least 0"),
+        ({"optimizers": {"sgd": {"gradient_clip": 0}}}, "optimizers.sgd.gradient_clip", "above 0"),
+        (
+            {"optimizers": {"sgd": {"epochs": 5, "warmup_epochs": 5}}},
+            "optimizers.sgd.warmup_epochs",
+            "below optimizers.sgd.epochs",
+        ),
         (
             {"optimizers": {"sgd": {"batch_size": 20000}}},
             "optimizers.sgd.batch_size",
@@ -257,6 +265,15 @@ def test_an_impossible_value_is_named_with_its_place_and_cure(
     assert f"- {key}" in message
     assert "(in mine.yaml)" in message
     assert fix in message
+
+
+def test_every_setting_of_sgd_is_accepted() -> None:
+    settings = {"momentum": 0.9, "weight_decay": 1e-4, "gradient_clip": None}
+    change = {"optimizers": {"sgd": {**settings, "warmup_epochs": 1, "cosine_annealing": True}}}
+    config = configuration.merge(BASE, change)
+    configuration.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
+    known = SCHEMA["$defs"]["optimizers"]["properties"]["sgd"]["properties"]
+    assert set(known) == set(signatures.settings_of(LIBRARY, "optimizer", "sgd"))
 
 
 @pytest.mark.parametrize(
