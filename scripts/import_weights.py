@@ -38,6 +38,7 @@ def main() -> None:
     from topography import jobs
     from topography.architectures import get_architecture
     from topography.external import read_vectors
+    from topography.selection import UNKNOWN_EPOCH
     from topography.storage import write_table, write_tensors
 
     device = jobs.set_up_device(args)
@@ -70,7 +71,7 @@ def main() -> None:
     )
     runs = {"seed": seeds, "status": "ok", "reason": ""}
     for name, values in losses.items():
-        runs |= {f"{name}_epoch": -1, f"{name}_loss": values}
+        runs |= {f"{name}_epoch": UNKNOWN_EPOCH, f"{name}_loss": values}
     write_table(args.runs, pandas.DataFrame(runs))
 
 

@@ -638,7 +638,8 @@ def _impossible_values(config: Settings) -> Iterator[Problem]:
         settings = for_architecture(config, architecture)
         overridden = config["architectures"][architecture].get("override")
         whose = f" (architecture {architecture})" if overridden else ""
-        for key, what, fix in _conflicts(settings):
+        trained = not set(config["optimizers"]) <= set(imported(config, architecture))
+        for key, what, fix in _conflicts(settings, trained):
             problem = Problem(_written(config, architecture, *key), what + whose, fix)
             if problem not in seen:  # a general value is wrong for every architecture alike
                 seen.add(problem)
@@ -653,6 +654,8 @@ def _impossible_variants(config: Settings, schema: Settings, library: Path) -> I
         found = list(dict.fromkeys(_schema_problems(changed, schema)))
         if not found:
             changed["architectures"] = {architecture: changed["architectures"][architecture]}
+            if trained_as(config, name) is not None:  # then weights from elsewhere take no part
+                changed["weights"] = {}
             found = [*_unknown_settings(changed, library), *_impossible_values(changed)]
         place = ("base",) if name == DEFAULT else ("variants", name)
         yield from (Problem(("differences", *place, *one.key), one.what, one.fix) for one in found)
@@ -717,10 +720,13 @@ def _scalars(value: object, key: Key = ()) -> Iterator[tuple[Key, Any]]:
             yield inner_key, inner
 
 
-def _conflicts(settings: Settings) -> Iterator[tuple[Key, str, str]]:
-    """Values of one architecture that exclude each other."""
+def _conflicts(settings: Settings, trained: bool) -> Iterator[tuple[Key, str, str]]:
+    """Values of one architecture that exclude each other.
+
+    trained: whether any of its networks are; those from elsewhere are as many as their files hold.
+    """
     seeds, keep = settings["training"]["seeds"], settings["selection"]["keep"]
-    if keep > seeds:
+    if trained and keep > seeds:
         yield (
             ("selection", "keep"),
             f"is {keep}, but training.seeds is only {seeds}",

@@ -16,6 +16,7 @@ from topography.errors import TopographyError
 from topography.sets import CHECKPOINTS
 
 RUN_COLUMNS = ("seed", "status", "reason", "train_epoch", "train_loss", "test_epoch", "test_loss")
+UNKNOWN_EPOCH = -1  # of networks that were trained elsewhere
 WEIGHT_SHAPES = {"seeds": ["S"], "train_weights": ["S", "P"], "test_weights": ["S", "P"]}
 
 
@@ -104,6 +105,12 @@ def rank_runs(trained: TrainedRuns, keep: int) -> pd.DataFrame:
     if keep < 1:
         raise SelectionError(f"Cannot keep {keep} runs. Set selection.keep to 1 or more.")
     if len(survivors) < keep:
+        if (runs["train_epoch"] == UNKNOWN_EPOCH).all():
+            raise SelectionError(
+                f"The files under weights.<architecture>.<optimizer> that {trained.source} was "
+                f"made from hold {len(runs)} networks each, but {keep} are to be kept. Lower "
+                "selection.keep, which holds for both optimizers, or give files with more."
+            )
         failed = [f"seed {seed}: {reason}" for seed, reason in failures(runs)]
         detail = f" Failed: {'; '.join(failed)}." if failed else ""
         raise SelectionError(

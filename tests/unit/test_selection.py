@@ -75,6 +75,16 @@ def test_too_few_survivors_say_what_where_and_how_to_fix():
         assert part in str(caught.value)
 
 
+def test_too_few_networks_from_elsewhere_name_their_files():
+    runs = trained({0: 0.3, 1: 0.1})
+    runs.runs["train_epoch"] = selection.UNKNOWN_EPOCH
+    with pytest.raises(selection.SelectionError) as caught:
+        selection.rank_runs(runs, keep=3)
+    for part in ("weights.<architecture>.<optimizer>", "2 networks", "Lower selection.keep"):
+        assert part in str(caught.value)
+    assert "training.seeds" not in str(caught.value)
+
+
 def test_nothing_to_keep_is_an_error():
     with pytest.raises(selection.SelectionError, match="Cannot keep 0 runs"):
         selection.rank_runs(trained({0: 0.3}), keep=0)

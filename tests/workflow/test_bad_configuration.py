@@ -136,6 +136,11 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
             "Did you mean sgd?",
         ),
         ({"weights": {"fcp": {"sgd": {"train": "a.npy"}}}}, "weights.fcp.sgd.test", "is missing"),
+        (
+            {"weights": {"fcp": {"sgd": {"train": "a.pt", "test": "b.npy"}}}},
+            "weights.fcp.sgd.train",
+            ".npy or .safetensors",
+        ),
         ({"device": "gpu"}, "device", "auto, cpu, cuda"),
         ({"converged": {"terms": 10}}, "converged.terms", "a list of one to four"),
         ({"converged": {"terms": []}}, "converged.terms", "a list of one to four"),
@@ -265,6 +270,18 @@ def test_an_impossible_value_is_named_with_its_place_and_cure(
     assert f"- {key}" in message
     assert "(in mine.yaml)" in message
     assert fix in message
+
+
+def test_networks_from_elsewhere_are_not_held_against_seeds() -> None:
+    files = {"train": "a.npy", "test": "b.safetensors"}
+    change = {
+        "weights": {"lenet": {"sgd": files, "lbfgs": files}},
+        "architectures": {"lenet": {"override": {"selection": {"keep": 48}}}},
+    }
+    config = configuration.merge(BASE, change)
+    configuration.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
+    del change["weights"]["lenet"]["sgd"]
+    assert "override.selection.keep (in mine.yaml) is 48, but training.seeds" in refusal(change)
 
 
 def test_every_setting_of_sgd_is_accepted() -> None:
