@@ -635,11 +635,9 @@ def _impossible_values(config: Settings) -> Iterator[Problem]:
         if isinstance(value, float) and not math.isfinite(value):
             yield Problem(key, f"is {value}", "Give a finite number")
     for architecture in config["architectures"]:
-        settings = for_architecture(config, architecture)
         overridden = config["architectures"][architecture].get("override")
         whose = f" (architecture {architecture})" if overridden else ""
-        trained = not set(config["optimizers"]) <= set(imported(config, architecture))
-        for key, what, fix in _conflicts(settings, trained):
+        for key, what, fix in _conflicts(config, architecture):
             problem = Problem(_written(config, architecture, *key), what + whose, fix)
             if problem not in seen:  # a general value is wrong for every architecture alike
                 seen.add(problem)
@@ -720,11 +718,11 @@ def _scalars(value: object, key: Key = ()) -> Iterator[tuple[Key, Any]]:
             yield inner_key, inner
 
 
-def _conflicts(settings: Settings, trained: bool) -> Iterator[tuple[Key, str, str]]:
-    """Values of one architecture that exclude each other.
-
-    trained: whether any of its networks are; those from elsewhere are as many as their files hold.
-    """
+def _conflicts(config: Settings, architecture: str) -> Iterator[tuple[Key, str, str]]:
+    """Values of one architecture that exclude each other."""
+    settings = for_architecture(config, architecture)
+    # Networks from elsewhere are as many as their files hold, whatever the seeds.
+    trained = not set(config["optimizers"]) <= set(imported(config, architecture))
     seeds, keep = settings["training"]["seeds"], settings["selection"]["keep"]
     if trained and keep > seeds:
         yield (
@@ -758,7 +756,8 @@ def _conflicts(settings: Settings, trained: bool) -> Iterator[tuple[Key, str, st
         yield (
             ("paths", "keep"),
             "is lowest, but losses on the random images of different steps cannot be compared",
-            "Write last or mean, or null as paths.images_per_step",
+            "Write last or mean, or null as "
+            f"{'.'.join(_written(config, architecture, 'paths', 'images_per_step'))}",
         )
     for landscape, sets in settings["paths"]["landscapes"].items():
         images = settings["images"][landscape]
@@ -768,3 +767,10 @@ def _conflicts(settings: Settings, trained: bool) -> Iterator[tuple[Key, str, st
                 f"is {images_per_step}, but images.{landscape} is only {images}",
                 "Lower it, or write null to use all images at every step",
             )
+    images, searched = settings["images"]["train"], settings["converged"]["images_per_step"]
+    if searched is not None and searched > images:  # on the train landscape only
+        yield (
+            ("converged", "images_per_step"),
+            f"is {searched}, but images.train is only {images}",
+            "Lower it, or write null to use all images at every step",
+        )

@@ -145,6 +145,7 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
         ({"converged": {"terms": 10}}, "converged.terms", "a list of one to four"),
         ({"converged": {"terms": []}}, "converged.terms", "a list of one to four"),
         ({"converged": {"tolerance": 1}}, "converged.tolerance", "between 0 and 1"),
+        ({"converged": {"images_per_step": 10001}}, "converged.images_per_step", "images.train"),
         ({"converged": {"doublings": 0}}, "converged.doublings", "at least 1"),
         ({"data_source": ""}, "data_source", "a folder"),
         ({"scale": "Big Scale"}, "scale", "config/<scale>.yaml"),
@@ -159,6 +160,11 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
             {"differences": {"variants": {"long": {"paths": {"stesp": 3}}}}},
             "differences.variants.long.paths.stesp",
             "Did you mean steps?",
+        ),
+        (
+            {"differences": {"variants": {"default": {"device": "cpu"}}}},
+            "differences.variants",
+            "default",
         ),
         (
             {"differences": {"variants": {"tiny": {"images": {"train": 32}}}}},
@@ -270,6 +276,14 @@ def test_an_impossible_value_is_named_with_its_place_and_cure(
     assert f"- {key}" in message
     assert "(in mine.yaml)" in message
     assert fix in message
+
+
+def test_the_lowest_path_names_the_override_that_draws_images() -> None:
+    change = {"paths": {"keep": "lowest", "images_per_step": None}}
+    message = refusal(change, COMPLETE)
+    for name in ("autoencoder", "lstm"):
+        assert f"null as architectures.{name}.override.paths.images_per_step" in message
+    assert "null as paths.images_per_step" not in message
 
 
 def test_networks_from_elsewhere_are_not_held_against_seeds() -> None:

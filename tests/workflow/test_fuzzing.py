@@ -23,6 +23,7 @@ CONFLICTS = (
     ("pairs", "count"),
     ("optimizers", "sgd", "batch_size"),
     ("paths", "images_per_step"),
+    ("converged", "images_per_step"),
     ("paths", "keep"),
     ("paths", "landscapes"),
     ("trajectory", "controls"),
