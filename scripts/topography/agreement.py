@@ -207,7 +207,7 @@ def all_departures(
 
 
 def _plain(value: object) -> str:
-    return "all" if value is None else str(value)
+    return "null" if value is None else str(value)  # as the configuration has it
 
 
 def _require_known(claim: Mapping[str, Any], groups: Mapping[str, Any]) -> None:

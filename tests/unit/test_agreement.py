@@ -277,6 +277,14 @@ def test_settings_count_for_the_optimizer_they_are_of_and_for_weights_trained_he
     assert other == (agreement.ELSEWHERE, ["dataset is digits, not mnist"])
 
 
+def test_a_setting_of_sgd_that_is_off_unless_given_departs_when_it_is_given():
+    expected = CONTENT["settings"]["training"]["optimizers"]["sgd"]
+    given = {name: expected[name] for name in ("learning_rate", "batch_size", "epochs")}
+    assert agreement.departures(expected, given) == []
+    changed = agreement.departures(expected, given | {"momentum": 0.9, "gradient_clip": 1.0})
+    assert changed == ["momentum is 0.9, not 0.0", "gradient_clip is 1.0, not null"]
+
+
 @pytest.mark.parametrize("architecture", ["fcp", "lenet", "autoencoder", "lstm"])
 def test_scale_reduced_trains_as_published_numbers_need_it(architecture: str) -> None:
     changes = configuration.load(REPOSITORY / "config/reduced.yaml")
