@@ -301,7 +301,7 @@ small, details { color: var(--faint); display: block; font-size: .9em; }
 .agrees { color: var(--agrees); } .differs { color: var(--differs); }
 .open { color: var(--open); } .none { color: var(--none); }
 td.verdict { font-weight: 600; }
-.network, .verdict { overflow-wrap: normal; }
+.network, .number, .verdict { overflow-wrap: normal; }
 figure { margin: 1rem 0; }
 figure img { display: block; width: 100%; max-width: 46rem; height: auto; background: #ffffff; }
 figcaption { color: var(--faint); font-size: .9rem; }
@@ -310,7 +310,7 @@ figcaption { color: var(--faint); font-size: .9rem; }
   table { font-size: .7rem; table-layout: fixed; }
   th, td { padding: .3rem .2rem; }
   .method { display: none; }
-  .what { width: 27%; } .network { width: 19%; } .verdict { width: 24%; }
+  .what { width: 20%; } .network { width: 21%; } .number { width: 17%; } .verdict { width: 25%; }
 }
 </style>
 </head>
@@ -352,7 +352,8 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 <table>
 <caption>Select a heading to sort by it.</caption>
 <thead><tr>
-{% for name, class in [("Claim", "what"), ("Network", "network"), ("Paper", ""), ("Ours", ""),
+{% for name, class in [("Claim", "what"), ("Network", "network"), ("Paper", "number"),
+ ("Ours", "number"),
  ("Test", "method"), ("Verdict", "verdict")] %}
 <th scope="col" class="{{ class }}"><button type="button">{{ name }}</button></th>
 {% endfor %}
@@ -363,10 +364,11 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 <th scope="row" class="what">{{ row.statement }}
 <details><summary>{{ row.where }}</summary>{{ row.why }}</details></th>
 <td class="network">{{ row.network }}</td>
-<td data-value="{{ row.published if row.published == row.published else row.lowest_allowed }}">
+<td class="number"
+ data-value="{{ row.published if row.published == row.published else row.lowest_allowed }}">
 {{ row | expected }}
 <small>{{ row | accepted }}</small></td>
-<td data-value="{{ row.ours }}">{{ row.ours | short }}
+<td class="number" data-value="{{ row.ours }}">{{ row.ours | short }}
 <small>{{ row | interval }}</small>
 <small>{{ row.beside }}</small></td>
 <td class="method" data-value="{{ row.runs }}">{{ row.runs }} run{{ "" if row.runs == 1 else "s" }};
@@ -398,8 +400,8 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 <table>
 <caption>L-BFGS less SGD: above zero where SGD is lower. Select a heading to sort by it.</caption>
 <thead><tr>
-{% for name, class in [("Measure", "what"), ("Network", "network"), ("At first", ""),
- ("At last", ""), ("Probability that SGD is lower, converged", "method"),
+{% for name, class in [("Measure", "what"), ("Network", "network"), ("At first", "number"),
+ ("At last", "number"), ("Probability that SGD is lower, converged", "method"),
  ("Ordering", "verdict")] %}
 <th scope="col" class="{{ class }}"><button type="button">{{ name }}</button></th>
 {% endfor %}
@@ -409,8 +411,8 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 <tr>
 <th scope="row" class="what">{{ converged.measures[row.measure] }}, {{ row.weights }} weights</th>
 <td class="network">{{ row.architecture | architecture }}</td>
-<td data-value="{{ row.first }}">{{ row | with_interval("first") }}</td>
-<td data-value="{{ row.converged }}">{{ row | with_interval("converged") }}</td>
+<td class="number" data-value="{{ row.first }}">{{ row | with_interval("first") }}</td>
+<td class="number" data-value="{{ row.converged }}">{{ row | with_interval("converged") }}</td>
 <td class="method" data-value="{{ row.converged_probability }}">
 {{ row | with_interval("converged_probability") }}
 <small>at first {{ row | with_interval("first_probability") }}; {{ row.pairs }} pairs of
