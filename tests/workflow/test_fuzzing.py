@@ -26,6 +26,7 @@ CONFLICTS = (
     ("converged", "images_per_step"),
     ("paths", "keep"),
     ("paths", "landscapes"),
+    ("differences", "architecture"),
     ("trajectory", "controls"),
     ("geometry", "defaults", "optimizer"),
     ("architecture_settings",),
