@@ -6,17 +6,19 @@ do without. The syntax tree says nearly as much; where it does not, the job stil
 
 import ast
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 WITHOUT_SETTINGS = ("ABC", "object")
 
 
-def settings_of(package: Path, kind: str, name: str) -> dict[str, bool] | None:
+@functools.cache
+def settings_of(package: Path, kind: str, name: str) -> Mapping[str, bool] | None:
     """Settings of the class in `<kind>s/<name>.py`, and whether each must be given.
 
     package: folder of `topography`. kind: "architecture" or "optimizer". None where the code does
     not tell: a class that is made by a call or a decorator, or that derives from one of elsewhere.
+    Kept for the life of the process: a configuration asks for the same few hundreds of times.
     """
     tree = _parsed(package / f"{kind}s" / f"{name}.py")
     for node in tree.body if tree else ():

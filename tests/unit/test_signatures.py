@@ -23,7 +23,7 @@ MINIBATCHES = ("warmup_epochs", "cosine_annealing", "weight_decay", "gradient_cl
 def test_settings_of_the_repository_are_the_arguments_of_the_class(kind: str, name: str) -> None:
     module = __import__(f"topography.{kind}s.{name}", fromlist=[name])
     constructor = inspect.signature(getattr(module, kind.upper()))
-    found = signatures.settings_of(PACKAGE, kind, name)
+    found = dict(signatures.settings_of(PACKAGE, kind, name))
     for setting, parameter in constructor.parameters.items():
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
             assert found.pop(setting) == (parameter.default is inspect.Parameter.empty)
