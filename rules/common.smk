@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from snakemake.common.configfile import load_configfile
@@ -46,6 +47,15 @@ if scale_file():
     configfile: scale_file()
 
 
+@contextmanager
+def told_by_snakemake():
+    """Turn an expected error into one that Snakemake tells without a traceback."""
+    try:
+        yield
+    except TopographyError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def configuration_sources():
     """What the configuration was merged from, by name, the strongest first."""
     files = list(filter(None, [scale_file(), "config.yaml"]))
@@ -59,10 +69,8 @@ def check_configuration(sources):
     """Stop here, with a message a user can act on, where the configuration cannot work."""
     schema = load_configfile("config/schema.yaml")
     library = Path(workflow.basedir, "scripts", "topography")
-    try:
+    with told_by_snakemake():
         configuration.check(config, schema, sources, library)
-    except TopographyError as error:
-        raise WorkflowError(str(error)) from None
 
 
 SOURCES = configuration_sources()
@@ -72,12 +80,10 @@ config["architectures"] = configuration.chosen_architectures(config)
 
 def check_dataset():
     """Stop here as well where the folder of the scale holds the work on another dataset."""
-    try:
+    with told_by_snakemake():
         provenance.require_same_dataset(
             Path("results", config["scale"]), config["dataset"]
         )
-    except TopographyError as error:
-        raise WorkflowError(str(error)) from None
 
 
 if workflow.is_main_process:
@@ -93,10 +99,8 @@ def show_panel(left_out):
 # Not in dry runs, which have no start, nor on the nodes of a cluster.
 onstart:
     if workflow.is_main_process:
-        try:
+        with told_by_snakemake():
             run_lock.hold(run_lock.PLACE)
-        except TopographyError as error:
-            raise WorkflowError(str(error)) from None
         describe_run()
 
 
@@ -141,12 +145,10 @@ def code_id(script, *modules):
 
     def evaluate(wildcards):
         names = [f"topography.{name.format(**wildcards)}" for name in modules]
-        try:
+        with told_by_snakemake():
             return fingerprint.code_id(
                 Path(workflow.basedir, "scripts"), script, *names
             )
-        except TopographyError as error:
-            raise WorkflowError(str(error)) from None
 
     return evaluate
 

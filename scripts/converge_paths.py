@@ -49,16 +49,16 @@ def main() -> None:
     from topography.device import advice_when_out_of_memory
     from topography.pairs import apart
     from topography.progress import Progress
-    from topography.storage import read_table, sha256_of_file, write_table
+    from topography.storage import sha256_of_file, write_table
 
     device = jobs.set_up_device(args)
     architecture = get_architecture(args.architecture, **args.architecture_settings)
     landscape = jobs.load_objectives(args, architecture, device)["train"]
     settings = convergence_job.ConvergenceSettings.from_json(args.settings)
     weights = path_job.read_weights(args.set, architecture.parameter_count).to(device)
-    ends = read_table(args.pairs, ["i", "j"])[["i", "j"]].to_numpy()
-    chosen = apart(*ends.T)[: args.count]
-    pairs = path_job.read_pairs(args.pairs, 0, len(ends) - 1, len(weights))[chosen]
+    pairs = path_job.read_pairs(args.pairs, 0, None, len(weights))
+    chosen = apart(*pairs.numpy().T)[: args.count]
+    pairs = pairs[chosen]
     inputs = {"networks": sha256_of_file(args.set), "pairs": pairs.tolist()}
     modules = [f"topography.architectures.{args.architecture}"]
     identity = jobs.identity(args, "converge_paths.py", modules, ["output"], inputs)

@@ -417,11 +417,11 @@ def lower_barriers(results: Results, architecture: str, of: Sequence[str]) -> Me
         first, second = (table[column].to_numpy(float) for table in tables)
         return claims.probability_of_superiority(second, first, weights[1], weights[0])
 
-    runs = min(len(results.kept(architecture, split_set(name)[0])) for name in names)
-    barriers = probability("barrier")
-    beside = f"above the ends {barriers[0]:.3g}"
-    if runs >= FEWEST_RUNS:
-        low, high = claims.interval(barriers[1:], runs)
+    runs = _fewest_runs(results, architecture, names)
+    barriers = Measurement(probability("barrier"), runs, OVER_PAIRS)
+    (low, high), _ = _interval(barriers)
+    beside = f"above the ends {barriers.values[0]:.3g}"
+    if not np.isnan(low):
         beside += f" [{low:.3g}, {high:.3g}]"
     return Measurement(probability("height"), runs, OVER_PAIRS, beside=beside)
 
@@ -441,15 +441,11 @@ def length_gap(results: Results, architecture: str, of: Sequence[Sequence[str]])
 
     of: both pairs of sets. Lengths are means, from the common origin.
     """
-    table = results.lengths[architecture]
-
-    def mean(name: str) -> np.ndarray:
-        lengths = _by_run(results, architecture, table, name, "length")
-        return claims.weighted_mean(lengths, results.weights(architecture, split_set(name)[0]))
-
-    gaps = [mean(longer) - mean(shorter) for longer, shorter in of]
-    names = {split_set(name)[0] for pair in of for name in pair}
-    runs = min(len(results.kept(architecture, name)) for name in names)
+    gaps = [
+        _mean_lengths(results, architecture, longer) - _mean_lengths(results, architecture, shorter)
+        for longer, shorter in of
+    ]
+    runs = _fewest_runs(results, architecture, [name for pair in of for name in pair])
     return Measurement(gaps[0] / gaps[1], runs, OVER_RUNS)
 
 
@@ -461,14 +457,7 @@ def centroid_distance(results: Results, architecture: str, of: Sequence[str]) ->
     make up |c - c'|^2 those of a network with itself, or with the one of the same seed, which
     started from the same weights. The origin that lengths are measured from stays where it is.
     """
-    table = results.lengths[architecture]
-    means = [
-        claims.weighted_mean(
-            _by_run(results, architecture, table, name, "length"),
-            results.weights(architecture, split_set(name)[0]),
-        )
-        for name in of
-    ]
+    means = [_mean_lengths(results, architecture, name) for name in of]
     first, second = ORIGIN_SETS
     squared = (
         _mean_product(results, architecture, first, first)
@@ -476,8 +465,19 @@ def centroid_distance(results: Results, architecture: str, of: Sequence[str]) ->
         - 2 * _mean_product(results, architecture, first, second)
     )
     distances = np.sqrt(np.maximum(squared, 0.0))
-    runs = min(results.weights(architecture, split_set(name)[0]).shape[1] for name in of)
+    runs = _fewest_runs(results, architecture, of)
     return Measurement(distances / (sum(means) / len(means)), runs, OVER_RUNS)
+
+
+def _mean_lengths(results: Results, architecture: str, name: str) -> np.ndarray:
+    """Mean length [1 + R] of the vectors of a set, from the common origin."""
+    lengths = _by_run(results, architecture, results.lengths[architecture], name, "length")
+    return claims.weighted_mean(lengths, results.weights(architecture, split_set(name)[0]))
+
+
+def _fewest_runs(results: Results, architecture: str, names: Sequence[str]) -> int:
+    """How many runs each of some sets has, the fewest."""
+    return min(len(results.kept(architecture, split_set(name)[0])) for name in names)
 
 
 def _mean_product(results: Results, architecture: str, first: str, second: str) -> np.ndarray:

@@ -59,13 +59,15 @@ def read_weights(path: Path, parameters: int) -> Tensor:
     return torch.from_numpy(tensors["weights"])
 
 
-def read_pairs(path: Path, first: int, last: int, networks: int) -> Tensor:
-    """Rows first to last (inclusive) of a pairs file, [S, 2], as indices of networks.
+def read_pairs(path: Path, first: int, last: int | None, networks: int) -> Tensor:
+    """Rows first to last (inclusive; None: the last there is) of a pairs file, [S, 2], as indices
+    of networks.
 
     Raises:
         TopographyError: there are fewer rows, or a row names a network that is not there.
     """
     table = read_table(path, columns=["i", "j"])
+    last = len(table) - 1 if last is None else last
     if not 0 <= first <= last < len(table):
         raise TopographyError(
             f"{path} has rows 0 to {len(table) - 1}, but {first} to {last} are asked for. "

@@ -181,17 +181,22 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_a_training_saves_its_state_within_the_grace_of_slurm(data: Path, tmp_path: Path) -> None:
-    """Slurm sends SIGTERM and, by default 30 s later, SIGKILL."""
-    checkpoint = tmp_path / "checkpoint.safetensors"
-    arguments = training(data, tmp_path / "broken", 400, checkpoint)
-    job = subprocess.Popen(command("train.py", *arguments), stderr=subprocess.PIPE, text=True)
-    assert "400 epochs" in job.stderr.readline()  # it is at work and heeds signals
+def stop_at_work(announced: str, name: str, *arguments: object) -> None:
+    """SIGTERM to a script soon after it has announced its work: it says how to go on and ends."""
+    job = subprocess.Popen(command(name, *arguments), stderr=subprocess.PIPE, text=True)
+    assert announced in job.stderr.readline()  # it is at work and heeds signals
     time.sleep(0.3)
     job.send_signal(signal.SIGTERM)
     said = job.communicate(timeout=30)[1]
     assert job.returncode == 1
     assert "error: stopped by SIGTERM; run the same command again to go on" in said
+
+
+def test_a_training_saves_its_state_within_the_grace_of_slurm(data: Path, tmp_path: Path) -> None:
+    """Slurm sends SIGTERM and, by default 30 s later, SIGKILL."""
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    arguments = training(data, tmp_path / "broken", 400, checkpoint)
+    stop_at_work("400 epochs", "train.py", *arguments)
     assert checkpoint.exists()
     assert not (tmp_path / "broken").exists()
     again = script("train.py", *arguments)
@@ -218,14 +223,7 @@ def test_so_does_a_path_search_between_two_steps(data: Path, tmp_path: Path) -> 
             *["--output", tmp_path / name, "--checkpoint", tmp_path / f"checkpoint of {name}"],
         ]
 
-    broken = command("find_paths.py", *arguments("broken"))
-    job = subprocess.Popen(broken, stderr=subprocess.PIPE, text=True)
-    assert "200 steps" in job.stderr.readline()  # it is at work and heeds signals
-    time.sleep(0.3)
-    job.send_signal(signal.SIGTERM)
-    said = job.communicate(timeout=30)[1]
-    assert job.returncode == 1
-    assert "error: stopped by SIGTERM; run the same command again to go on" in said
+    stop_at_work("200 steps", "find_paths.py", *arguments("broken"))
     assert not (tmp_path / "broken").exists()
     again = script("find_paths.py", *arguments("broken"))
     assert f"going on from {tmp_path}/checkpoint of broken" in again.stderr
