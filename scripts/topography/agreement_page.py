@@ -172,9 +172,14 @@ def _remark(row: Any) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def short(value: float) -> str:
-    """Four digits; a dash for what was not measured."""
-    return "–" if np.isnan(value) else f"{value:.4g}"
+def short(value: float, digits: int = 4) -> str:
+    """A number in nine characters at most, to fit into a column on a phone; a dash for no value."""
+    if np.isnan(value):
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 10**digits:
+        return f"{value:.{digits}g}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def expected(row: Any) -> str:
@@ -197,14 +202,14 @@ def interval(row: Any) -> str:
     low, high = row.interval_low, row.interval_high
     if np.isnan(low) or row.method == NOTHING_RANDOM:
         return ""
-    return f"[{low:.3g}, {high:.3g}]"
+    return f"[{short(low, 3)}, {short(high, 3)}]"
 
 
 def with_interval(row: Any, name: str) -> str:
     """A quantity of a row of `convergence.orderings` with its interval."""
     low, high = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
-    ends = "" if np.isnan(low) else f" [{low:.3g}, {high:.3g}]"
-    return f"{getattr(row, name):.3g}{ends}"
+    ends = "" if np.isnan(low) else f" [{short(low, 3)}, {short(high, 3)}]"
+    return f"{short(getattr(row, name), 3)}{ends}"
 
 
 def _converged(

@@ -439,6 +439,19 @@ def test_numbers_are_short():
     assert agreement_page.interval(missing) == ""
 
 
+@pytest.mark.parametrize("digits", [3, 4])
+def test_numbers_fit_into_the_columns_of_a_phone(digits: int):
+    for exponent in range(-12, 13):
+        for mantissa in (-9.99999999, -1.60944, 1.23456789, 9.994):
+            value = mantissa * 10.0**exponent
+            text = agreement_page.short(value, digits)
+            assert len(text) <= 9
+            assert float(text) == pytest.approx(value, rel=5e-3)
+    assert agreement_page.short(-0.0001609) == "-1.61e-4"
+    assert agreement_page.short(0.0454) == "0.0454"
+    assert agreement_page.short(0.0) == "0"
+
+
 def test_the_command_writes_verdicts_that_can_be_read_back(tmp_path: Path, monkeypatch):
     given = results()
     files = {"selections": [], "barriers": []}
