@@ -45,7 +45,7 @@ demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --config scale=smoke
 
 test: $(READY)
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slurm"
+	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder tests/workflow tests/unit
 
 test-slurm: $(READY)
 	tests/install.sh slurmctld slurm-wlm munge

@@ -117,6 +117,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         (CONFIGURATION / name).write_text(HEADER + text)
     for name in ("state", "spool"):
         (folder / name).mkdir()
+    os.environ["SLURM_CONF"] = str(CONFIGURATION / "slurm.conf")
     daemons = []
     try:
         if not _succeeds("munge", "-n"):
@@ -134,6 +135,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
             daemon.wait(timeout=60)
         for name in files:
             (CONFIGURATION / name).unlink()
+        del os.environ["SLURM_CONF"]
 
 
 def _start_munge(folder: Path) -> subprocess.Popen[bytes]:

@@ -15,10 +15,9 @@ PHONE = (390, 844)
 
 
 @pytest.fixture(scope="module")
-def report(finished: Workflow) -> Path:
+def report(reported: Workflow) -> Path:
     """The report on the finished run."""
-    finished.run(TARGET, "--cores", "1", *SMOKE)
-    return finished.folder / TARGET
+    return reported.folder / TARGET
 
 
 @pytest.fixture(scope="module")
@@ -44,40 +43,40 @@ def test_nothing_of_a_miniature_run_counts_as_agreement(report: Path) -> None:
     assert "not comparable at this scale" in report.with_suffix(".md").read_text()
 
 
-def test_the_report_says_what_becomes_of_every_ordering(report: Path, finished: Workflow) -> None:
+def test_the_report_says_what_becomes_of_every_ordering(report: Path, reported: Workflow) -> None:
     section = report.with_suffix(".md").read_text().split("## Beyond the paper")[1]
     for architecture in ("FCP", "LeNet", "Autoencoder", "LSTM"):
         # Three runs decide nothing.
         assert f"- {architecture}: heights of train weights: inconclusive" in section
-    orderings = pd.read_csv(finished.folder / "results/smoke/converged/orderings.csv")
+    orderings = pd.read_csv(reported.folder / "results/smoke/converged/orderings.csv")
     assert len(orderings) == 4 * 2 * 2  # architectures, kinds of weights, measures
     assert orderings["converged"].notna().all()
-    numbers = pd.read_csv(finished.folder / "results/smoke/figures/fig4_converged.csv")
+    numbers = pd.read_csv(reported.folder / "results/smoke/figures/fig4_converged.csv")
     assert set(numbers["steps"]) <= {5, 10, 20}
     assert set(numbers["terms"]) == {4, 8}
     assert (numbers["barrier"] >= 0).all()
 
 
 def test_a_changed_tolerance_searches_again_and_nothing_else(
-    report: Path, finished: Workflow, tmp_path: Path
+    report: Path, reported: Workflow, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.yaml").write_text("converged: {tolerance: 0.2}\n")
     mine = ("--configfile", str(tmp_path / "mine.yaml"))
-    rules = finished.rules("results/smoke/converged/orderings.csv", *SMOKE, *mine)
+    rules = reported.rules("results/smoke/converged/orderings.csv", *SMOKE, *mine)
     assert rules == {"converge_paths", "judge_convergence"}
 
 
-def test_the_report_is_made_once(report: Path, finished: Workflow) -> None:
-    assert finished.jobs(TARGET, *SMOKE) == []
+def test_the_report_is_made_once(report: Path, reported: Workflow) -> None:
+    assert reported.jobs(TARGET, *SMOKE) == []
 
 
 def test_an_edited_claim_makes_the_report_again_and_nothing_else(
-    report: Path, finished: Workflow
+    report: Path, reported: Workflow
 ) -> None:
-    with finished.edited("config/claims.yaml", "factor: 3", "factor: 4"):
-        rules = finished.rules(TARGET, *SMOKE)
-    (finished.folder / "config/claims.yaml").touch()
-    finished.run(TARGET, "--touch", "--cores", "1", *SMOKE)
+    with reported.edited("config/claims.yaml", "factor: 3", "factor: 4"):
+        rules = reported.rules(TARGET, *SMOKE)
+    (reported.folder / "config/claims.yaml").touch()
+    reported.run(TARGET, "--touch", "--cores", "1", *SMOKE)
     assert rules == {"judge_agreement", "publish_agreement"}
 
 

@@ -40,17 +40,17 @@ def test_another_commit_reruns_nothing(finished: Workflow) -> None:
     file.write_text(before)
 
 
-def test_the_results_of_a_scale_can_be_verified(finished: Workflow) -> None:
-    finished.run(MANIFEST, "--cores", "1", *SMOKE)
-    assert finished.jobs(MANIFEST, *SMOKE) == []
+def test_the_results_of_a_scale_can_be_verified(reported: Workflow) -> None:
+    reported.run(MANIFEST, "--cores", "1", *SMOKE)
+    assert reported.jobs(MANIFEST, *SMOKE) == []
     done = subprocess.run(
         [sys.executable, "scripts/verify.py", "results/smoke"],
-        cwd=finished.folder,
+        cwd=reported.folder,
         capture_output=True,
         text=True,
         check=True,
     )
-    listed = pd.read_csv(finished.folder / MANIFEST)["path"]
+    listed = pd.read_csv(reported.folder / MANIFEST)["path"]
     assert f"{len(listed)} files are what the manifest says" in done.stdout
     for path in (
         "sets/lstm/sgd_test.safetensors",
@@ -66,9 +66,9 @@ def go_on_from(folder: Path, workflow: Workflow) -> None:
     shutil.copytree(folder, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
 
 
-def test_a_reproduction_is_published_and_verified(finished: Workflow, tmp_path: Path) -> None:
+def test_a_reproduction_is_published_and_verified(reported: Workflow, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "clone")
-    shutil.copytree(finished.folder, workflow.folder, symlinks=True)
+    shutil.copytree(reported.folder, workflow.folder, symlinks=True)
     workflow.run("reproduction", "--cores", "1", *SMOKE)
     published = workflow.folder / "docs/reproduction"
     names = {file.relative_to(published).as_posix() for file in published.rglob("*")}
@@ -99,7 +99,7 @@ def test_a_reproduction_is_published_and_verified(finished: Workflow, tmp_path: 
     published_again = ("results/table1.csv", "results/fig4.csv")
     other.run(*published_again, "--cores", "1", *SMOKE)
     for file in published_again:
-        assert (other.folder / file).read_bytes() == (finished.folder / file).read_bytes()
+        assert (other.folder / file).read_bytes() == (reported.folder / file).read_bytes()
 
     def verify() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "scripts/verify.py", "docs/reproduction"]
