@@ -8,14 +8,17 @@ SCALE ?= laptop
 UV := .tools/bin/uv
 BIN := .venv/bin
 READY := .venv/.ready
+# Files are handed out in this order: those that start whole runs first.
+PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder tests/workflow tests/unit
 
-.PHONY: help setup doctor demo test chaos test-slurm bench bench-paths lint format clean
+.PHONY: help setup doctor demo test test-all chaos test-slurm bench bench-paths lint format clean
 
 help:
 	@echo "make setup    install the versions of uv.lock into .venv"
 	@echo "make doctor   look for what could stop a run; PROFILE=slurm for that profile"
 	@echo "make demo     the whole pipeline in miniature: figures and tables in results/"
-	@echo "make test     all tests but those of Slurm"
+	@echo "make test     all tests but slow ones and those of Slurm"
+	@echo "make test-all all tests but those of Slurm"
 	@echo "make test-slurm  the cluster profile on a real Slurm: as root, on a machine made for tests"
 	@echo "make bench    time the engine against the ordinary way (BENCH=--short: under two minutes)"
 	@echo "make bench-paths  what random images and lower precision do to the heights of a run's paths"
@@ -45,7 +48,10 @@ demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --config scale=smoke
 
 test: $(READY)
-	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder tests/workflow tests/unit
+	$(PYTEST) -m "not slow"
+
+test-all: $(READY)
+	$(PYTEST)
 
 test-slurm: $(READY)
 	tests/install.sh slurmctld slurm-wlm munge

@@ -287,6 +287,12 @@ def test_the_noise_scale_of_independent_gradients_is_found() -> None:
     assert noise_scale == pytest.approx(50, rel=0.1)
 
 
+def test_batches_too_small_to_show_the_full_gradient_have_no_noise_scale() -> None:
+    """Cosines that grow faster than the square root of the batch size."""
+    sizes = np.array([4.0, 16.0, 64.0])
+    assert np.isnan(ratios.fit_noise_scale(sizes, 0.01 * sizes**0.6)).all()
+
+
 def test_controls_end_where_such_trainings_end() -> None:
     architecture = get_architecture("mlp", hidden=[8])
     objective = Objective(architecture, *data.random_images(40))
@@ -396,6 +402,7 @@ def test_how_many_of_ten_seeds_take_wrong_turns(
 # MNIST ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(MNIST is None, reason="no MNIST: set MNIST_SOURCE to a folder with its files")
 @pytest.mark.parametrize(
     ("name", "settings", "mean", "distance", "epochs"),

@@ -10,6 +10,8 @@ import pytest
 from clones import SMOKE, Workflow
 from headless_browser import Browser, browser
 
+pytestmark = pytest.mark.slow
+
 TARGET = "results/agreement.html"
 PHONE = (390, 844)
 

@@ -29,6 +29,7 @@ def can_cut_off() -> bool:
     return subprocess.run([*CUT_OFF, "true"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(mnist_folder() is None, reason="MNIST_SOURCE names no folder with MNIST")
 @pytest.mark.skipif(not can_cut_off(), reason="no permission for a network of one's own (unshare)")
 def test_after_the_data_no_network_is_needed(clone: Workflow, tmp_path: Path) -> None:

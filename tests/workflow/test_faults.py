@@ -41,6 +41,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workflow, Unbroken]
 
 
 @linux
+@pytest.mark.slow
 def test_what_is_killed_and_repeated_ends_as_if_nobody_had_disturbed_it(
     small: tuple[Workflow, Unbroken],
 ) -> None:
@@ -54,6 +55,7 @@ def test_what_is_killed_and_repeated_ends_as_if_nobody_had_disturbed_it(
 
 
 @linux
+@pytest.mark.slow
 def test_a_damaged_result_is_refused_and_made_again(small: tuple[Workflow, Unbroken]) -> None:
     """A flipped bit that left the time of the file alone, as a failing disk does it."""
     workflow, unbroken = small

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from clones import SMOKE, Workflow, copy_repository
 from topography import configuration, provenance
@@ -40,6 +41,7 @@ def test_another_commit_reruns_nothing(finished: Workflow) -> None:
     file.write_text(before)
 
 
+@pytest.mark.slow
 def test_the_results_of_a_scale_can_be_verified(reported: Workflow) -> None:
     reported.run(MANIFEST, "--cores", "1", *SMOKE)
     assert reported.jobs(MANIFEST, *SMOKE) == []
@@ -66,6 +68,7 @@ def go_on_from(folder: Path, workflow: Workflow) -> None:
     shutil.copytree(folder, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
 
 
+@pytest.mark.slow
 def test_a_reproduction_is_published_and_verified(reported: Workflow, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "clone")
     shutil.copytree(reported.folder, workflow.folder, symlinks=True)
