@@ -78,10 +78,13 @@ def fit_noise_scale(batch_sizes: np.ndarray, cosines: np.ndarray) -> tuple[float
 
     A minibatch of B images has a gradient of mean G and mean square |G|^2 (1 + N / B), with N the
     summed variance of the images' gradients over |G|^2; so 1 / cosine^2 is linear in 1 / B. Errors
-    of the cosines are taken as relative.
+    of the cosines are taken as relative. Both are NaN where the line does not meet a positive value
+    at 1 / B = 0: the batch sizes are too small to show the full gradient.
     """
     inverse_squares = 1.0 / cosines**2
     slope, intercept = np.polyfit(1.0 / batch_sizes, inverse_squares, 1, w=1.0 / inverse_squares)
+    if intercept <= 0:
+        return float("nan"), float("nan")
     return float(intercept**-0.5), float(slope / intercept)
 
 

@@ -109,7 +109,8 @@ def _series(panel: Panel, runs: Mapping[str, Run], probes: pd.DataFrame) -> dict
         return _gradients(first, probes)
     if panel.kind == "probes":
         curve, noise_scale = probe_curve(first, probes)
-        return {f"noise scale {noise_scale:.0f} images": curve}
+        known = np.isfinite(noise_scale)
+        return {f"noise scale {noise_scale:.0f} images" if known else "no noise scale": curve}
     if panel.kind == "batch sizes":
         return {"measured, and the null": batch_size_curve([runs[name] for name in panel.runs])}
     if panel.quantity.endswith(BY_SEED):
