@@ -312,7 +312,8 @@ figure img { display: block; width: 100%; max-width: 46rem; height: auto; backgr
 figcaption { color: var(--faint); font-size: .9rem; }
 @media (max-width: 40rem) {
   body { padding: .7rem; }
-  table { font-size: .7rem; table-layout: fixed; }
+  /* What fits at 390 pixels, the width of many phones, fits on narrower ones. */
+  table { font-size: min(.7rem, 2.87vw); table-layout: fixed; }
   th, td { padding: .3rem .2rem; }
   .method { display: none; }
   .what { width: 20%; } .network { width: 21%; } .number { width: 17%; } .verdict { width: 25%; }
