@@ -114,7 +114,10 @@ def read_results(
     return Results(
         {names: storage.read_table(file) for names, file in by_folder_and_stem(selections).items()},
         {names: pd.concat(tables, ignore_index=True) for names, tables in curves.items()},
-        {names: _moments(file) for names, file in by_folder_and_stem(sets).items()},
+        {
+            names: moments_of_runs(_weights(file))
+            for names, file in by_folder_and_stem(sets).items()
+        },
         _products(by_folder_and_stem(sets)),
         {file.stem: storage.read_table(file) for file in lengths},
         {file.stem: storage.read_table(file) for file in projections},
@@ -126,9 +129,8 @@ def read_results(
     )
 
 
-def _moments(file: Path) -> np.ndarray:
-    """Mean and mean square [n, 2] of the weights of each run of a set."""
-    weights = _weights(file)
+def moments_of_runs(weights: np.ndarray) -> np.ndarray:
+    """Mean and mean square [n, 2] of the weights [n, P] of each run of a set."""
     return np.stack([weights.mean(axis=1), np.square(weights).mean(axis=1)], axis=1)
 
 

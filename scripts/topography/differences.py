@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from topography import claims, storage
-from topography.agreement import FEWEST_RUNS, RESAMPLES, RESAMPLING_SEED
+from topography.agreement import FEWEST_RUNS, RESAMPLES, RESAMPLING_SEED, moments_of_runs
 from topography.naming import (
     DEFAULT,
     by_folder_and_stem,
@@ -83,8 +83,7 @@ def _losses(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def _moments(file: Path) -> tuple[np.ndarray, np.ndarray]:
     tensors = storage.read_tensors(file, {"weights": ["S", "P"], "seeds": ["S"]})
-    weights = tensors["weights"].astype(np.float64)
-    return tensors["seeds"], np.stack([weights.mean(1), np.square(weights).mean(1)], axis=1)
+    return tensors["seeds"], moments_of_runs(tensors["weights"].astype(np.float64))
 
 
 def _heights(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
