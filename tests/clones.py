@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 REPOSITORY = Path(__file__).parents[1]
 SMOKE = ("--config", "scale=smoke")
@@ -64,6 +65,11 @@ class Workflow:
     def rules(self, *arguments: str) -> set[str]:
         """Names of the rules that a run with these arguments would run."""
         return {job.rule for job in self.jobs(*arguments)}
+
+    def copy(self, folder: Path) -> Self:
+        """The same workflow with all its results in another folder, which must not exist."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return type(self)(folder)
 
     @contextmanager
     def edited(self, path: str, old: str, new: str) -> Iterator[None]:

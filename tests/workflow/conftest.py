@@ -26,35 +26,25 @@ def clone(tmp_path: Path) -> Workflow:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """The workflow after a complete run at scale smoke. Leave it as it is."""
-    return _copy(tmp_path_factory, "finished", copy_repository)
+    return _finished(tmp_path_factory).copy(tmp_path_factory.mktemp("finished") / "clone")
 
 
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """The finished workflow with the report on agreement besides. Leave it as it is."""
-
-    def copy_finished(folder: Path) -> Workflow:
-        shutil.copytree(
-            _shared(tmp_path_factory, "finished", copy_repository), folder, symlinks=True
-        )
-        return Workflow(folder)
-
-    return _copy(tmp_path_factory, "reported", copy_finished, "results/agreement.html")
+    start = _finished(tmp_path_factory).copy
+    original = _shared(tmp_path_factory, "reported", start, "results/agreement.html")
+    return original.copy(tmp_path_factory.mktemp("reported") / "clone")
 
 
-def _copy(
-    factory: pytest.TempPathFactory, name: str, start: Callable[[Path], Workflow], *targets: str
-) -> Workflow:
-    """A copy for this process of a run of all."""
-    folder = factory.mktemp(name) / "clone"
-    shutil.copytree(_shared(factory, name, start, *targets), folder, symlinks=True)
-    return Workflow(folder)
+def _finished(factory: pytest.TempPathFactory) -> Workflow:
+    return _shared(factory, "finished", copy_repository)
 
 
 def _shared(
     factory: pytest.TempPathFactory, name: str, start: Callable[[Path], Workflow], *targets: str
-) -> Path:
-    """The folder of a run at scale smoke from what `start` puts into a folder.
+) -> Workflow:
+    """The workflow after a run at scale smoke from what `start` puts into a folder.
 
     Where pytest works in several processes, one of them does the run, and the others wait for it.
     """
@@ -67,4 +57,4 @@ def _shared(
             shutil.rmtree(original.parent, ignore_errors=True)
             start(original).run(*targets, "--cores", "2", *SMOKE)
             complete.touch()
-    return original
+    return Workflow(original)

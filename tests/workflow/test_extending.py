@@ -1,6 +1,5 @@
 """A new architecture, optimizer, dataset or scale is one file and one entry, as the docs say."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,8 +35,7 @@ ARCHITECTURE_ENTRY, OPTIMIZER_ENTRY, SETS_ENTRY = (
 @pytest.fixture(scope="module")
 def extended(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """The workflow after a complete run at scale smoke, and then with the new files of the page."""
-    workflow = Workflow(tmp_path_factory.mktemp("extended") / "clone")
-    shutil.copytree(finished.folder, workflow.folder, symlinks=True)
+    workflow = finished.copy(tmp_path_factory.mktemp("extended") / "clone")
     write_files(PAGE, workflow.folder)
     return workflow
 

@@ -165,8 +165,7 @@ def test_where_it_is_computed_reruns_nothing(finished: Workflow) -> None:
 def test_another_scale_is_copied_and_neither_is_computed_again(
     finished: Workflow, tmp_path: Path
 ) -> None:
-    workflow = Workflow(tmp_path / "clone")
-    shutil.copytree(finished.folder, workflow.folder, symlinks=True)
+    workflow = finished.copy(tmp_path / "clone")
     smoke = (workflow.folder / "config/smoke.yaml").read_text()
     (workflow.folder / "config/other.yaml").write_text(
         smoke.replace("scale: smoke", "scale: other")
