@@ -12,6 +12,7 @@ from torch import Tensor
 
 GOLDEN_FRACTION = (3.0 - 5.0**0.5) / 2.0  # 0.381966
 FIRST_STEP = 0.2
+SMALLEST_STEP = 1e-12  # where a monotone search gives up
 
 # evaluate(steps [A], rows [A]) -> losses [A]: the loss of search rows[a] at its step steps[a]
 Evaluate = Callable[[Tensor, Tensor], Tensor]
@@ -19,11 +20,10 @@ Evaluate = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass
 class LineSearchResult:
-    """Best step [B] found by every search, its loss [B] and the number of evaluations spent [B]."""
+    """Best step [B] found by every search, and its loss [B]."""
 
     steps: Tensor
     losses: Tensor
-    evaluations: Tensor
 
 
 @dataclass
@@ -78,8 +78,8 @@ def line_search(
         budget: evaluations per search, at least 1.
         tolerance: a bracket ends its search when it is shorter than this, or when the losses at
             its ends differ by less.
-        monotone: return step 0 rather than a step that raises the loss. The paper's method has no
-            such rule.
+        monotone: shrink a step until it lowers the loss, whatever budget and tolerance say, and
+            return step 0 where none does. The paper's method has no such rule.
 
     Raises:
         ValueError: the budget is below 1.
@@ -103,9 +103,10 @@ def line_search(
     everyone = torch.arange(len(zeros), device=zeros.device)
     searches.upper_losses = searches.try_steps(searches.upper, everyone)
     falls = searches.upper_losses < initial_losses
-    bracketed = _expand(searches, falls) | _shrink(searches, ~falls, direction_norms, tolerance)
+    bracketed = _expand(searches, falls)
+    bracketed |= _shrink(searches, ~falls, direction_norms, tolerance, monotone)
     _golden_sections(searches, bracketed, direction_norms, tolerance)
-    result = LineSearchResult(searches.best, searches.best_losses, searches.evaluations)
+    result = LineSearchResult(searches.best, searches.best_losses)
     if monotone:
         worse = result.losses >= initial_losses
         result.steps = torch.where(worse, 0.0, result.steps)
@@ -136,14 +137,20 @@ def _expand(searches: _Searches, falls: Tensor) -> Tensor:
 
 
 def _shrink(
-    searches: _Searches, rises: Tensor, direction_norms: Tensor, tolerance: float
+    searches: _Searches, rises: Tensor, direction_norms: Tensor, tolerance: float, monotone: bool
 ) -> Tensor:
     """Shrink the step until the loss is below the start; returns which found a bracket [B]."""
     active = rises.clone()
     bracketed = torch.zeros_like(rises)
     while True:
-        active &= ~_converged(searches, direction_norms, tolerance)
-        rows = searches.affordable(active)
+        if monotone:
+            # A network that stays where it is has the same line before it next time. Were this to
+            # end within tolerance or budget, it would stay for good.
+            active &= searches.upper > SMALLEST_STEP
+            rows = active.nonzero().squeeze(1)
+        else:
+            active &= ~_converged(searches, direction_norms, tolerance)
+            rows = searches.affordable(active)
         if len(rows) == 0:
             return bracketed
         steps = GOLDEN_FRACTION * searches.upper[rows]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 GOLDEN_FRACTION = (3 - math.sqrt(5)) / 2
 FIRST_STEP = 0.2
+SMALLEST_STEP = 1e-12
 
 
 @dataclass
@@ -53,12 +54,15 @@ def search_line(
     """Return the step, its loss and the number of evaluations spent.
 
     `function(u)` is the loss at w - u p, `initial_loss` the loss at u = 0 (not evaluated again),
-    `direction_norm` is |p|. The step may raise the loss, unless `monotone`: then it is 0 instead.
+    `direction_norm` is |p|. The step may raise the loss, unless `monotone`: then it shrinks, beyond
+    budget and tolerance, until it does not, and is 0 where every step does.
     """
     trials = Trials(function, budget)
     first_loss = trials.evaluate(FIRST_STEP)
     if first_loss < initial_loss:
         bracket = grow_bracket(trials, initial_loss, first_loss)
+    elif monotone:
+        bracket = shrink_until_lower(trials, initial_loss, first_loss)
     else:
         bracket = shrink_bracket(trials, initial_loss, first_loss, direction_norm, tolerance)
     if bracket is not None:
@@ -95,6 +99,18 @@ def shrink_bracket(
     while not trials.spent:
         if upper[0] * direction_norm < tolerance or abs(upper[1] - initial_loss) < tolerance:
             return None
+        step = GOLDEN_FRACTION * upper[0]
+        loss = trials.evaluate(step)
+        if loss < initial_loss:
+            return (0.0, initial_loss), (step, loss), upper
+        upper = (step, loss)
+    return None
+
+
+def shrink_until_lower(trials: Trials, initial_loss: float, first_loss: float) -> Bracket | None:
+    """Shrink the upper end until a point lies below f(0), however many trials that takes."""
+    upper = (FIRST_STEP, first_loss)
+    while upper[0] > SMALLEST_STEP:
         step = GOLDEN_FRACTION * upper[0]
         loss = trials.evaluate(step)
         if loss < initial_loss:

@@ -305,6 +305,20 @@ def test_monotone_variant_never_raises_the_loss() -> None:
     assert (losses[0] <= value(start) + 1e-12).all()
 
 
+@pytest.mark.parametrize("curvature", [50.0, 5000.0])
+def test_monotone_variant_does_not_stand_still(curvature: float) -> None:
+    """The first trial raises the loss: by less than the tolerance, or too much for the budget."""
+    scale = torch.tensor([1.0, curvature], dtype=torch.float64)
+
+    def value(points: Tensor) -> Tensor:
+        return 0.5 * (scale * points.square()).sum(-1)
+
+    start = torch.tensor([[1e-4, 1e-4]], dtype=torch.float64)
+    _, losses = run_batched(FunctionLandscape(value), start, 20, monotone=True, curvature_damping=0)
+    assert (losses.diff(dim=0) <= 0).all()
+    assert losses[-1].item() < 1e-6 * value(start).item()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -101,7 +101,7 @@ def test_batched_searches_equal_scalar_ones(
         found = (
             result.steps[row].item(),
             result.losses[row].item(),
-            result.evaluations[row].item(),
+            len(recorder.steps[row]),
         )
         assert found == expected
 
@@ -119,22 +119,44 @@ def test_promises_of_the_line_search(
     steps = recorder.steps[0]
     losses = [loss if math.isfinite(loss) else math.inf for loss in recorder.losses[0]]
     assert 1 <= len(steps) <= budget
-    assert result.evaluations.item() == len(steps)
     assert steps[0] == 0.2
     assert all(step > 0 for step in steps)
     assert len(set(steps)) == len(steps)
     assert result.losses.item() == min(losses)
     assert losses[steps.index(result.steps.item())] == min(losses)
 
+    recorder = Recorder([function])
     never_up = line_search(
-        Recorder([function]), initial, length, budget=budget, tolerance=tolerance, monotone=True
+        recorder, initial, length, budget=budget, tolerance=tolerance, monotone=True
     )
+    losses = [loss if math.isfinite(loss) else math.inf for loss in recorder.losses[0]]
     assert never_up.losses.item() == min([*losses, function(0.0)])
     assert (never_up.steps.item() == 0.0) == (min(losses) >= function(0.0))
 
 
+@pytest.mark.parametrize("norm", [1e-6, 1.0])
+def test_monotone_search_shrinks_until_the_loss_falls(norm: float) -> None:
+    """Beyond the budget, and where differences of loss or lengths are within tolerance at once."""
+    for function in (bowl(1e-5, 1e-3), bowl(1e-5, 1e3)):
+        _, step = search_one(function, norm=norm)
+        assert function(step) > function(0.0)
+        recorder, step = search_one(function, norm=norm, monotone=True)
+        assert function(step) < function(0.0)
+        assert len(recorder.steps[0]) > 6
+
+
+def test_monotone_search_stays_where_every_step_raises_the_loss() -> None:
+    recorder, step = search_one(slope(1.0), monotone=True)
+    assert step == 0.0
+    assert recorder.steps[0][-1] < 1e-12 < recorder.steps[0][-2]
+
+
 def search_one(
-    function: Function, budget: int = 6, norm: float = 1.0, tolerance: float = 1e-4
+    function: Function,
+    budget: int = 6,
+    norm: float = 1.0,
+    tolerance: float = 1e-4,
+    monotone: bool = False,
 ) -> tuple[Recorder, float]:
     """Run one search, at the paper's tolerance; return what it tried and the step it took."""
     recorder = Recorder([function])
@@ -144,6 +166,7 @@ def search_one(
         torch.tensor([norm], dtype=torch.float64),
         budget=budget,
         tolerance=tolerance,
+        monotone=monotone,
     )
     return recorder, result.steps.item()
 
