@@ -114,18 +114,21 @@ def landscapes(landscape: Objective, settings: ConvergenceSettings) -> Landscape
     return at
 
 
-def settled(first: Tensor, lowest: Tensor, now: Tensor, tolerance: float) -> Tensor:
+def settled(
+    first: Tensor, lowest: Tensor, previous: Tensor, now: Tensor, tolerance: float
+) -> Tensor:
     """Which paths [S] have no barrier worth the name, or one that a doubling hardly changed.
 
-    Hardly is by less than a fraction, `tolerance`, of the lowest barrier so far; a path that rose
-    by more is still shaken by larger steps. Not worth the name is less than `NEGLIGIBLE` of the
-    first one. Barriers are heights above the higher end: a height that is nearly that of the end
-    would hide how fast what is left still falls.
+    Hardly is by less than a fraction, `tolerance`, of the barrier before the doubling and of the
+    lowest one so far: a path far above that is still shaken by larger steps. Not worth the name is
+    less than `NEGLIGIBLE` of the first one. Barriers are heights above the higher end: a height
+    that is nearly that of the end would hide how fast what is left still falls.
 
-    first, lowest: barriers at the first measurement and the lowest so far, infinite if there are
-    none; now: barriers.
+    first, lowest, previous: barriers at the first measurement, the lowest so far and the last one,
+    infinite if there are none; now: barriers.
     """
-    return (now <= NEGLIGIBLE * first) | ((lowest - now).abs() < tolerance * lowest)
+    unchanged = [(before - now).abs() < tolerance * before for before in (lowest, previous)]
+    return (now <= NEGLIGIBLE * first) | (unchanged[0] & unchanged[1])
 
 
 def search(
@@ -206,7 +209,7 @@ class _Unsettled:
         self.adam = Adam(weights.new_zeros(len(numbers), terms, weights.shape[1]), 0.0)
         self.mean = self.adam.values.clone()  # what is measured
         self.first = torch.full((len(numbers),), torch.inf, dtype=torch.float64)
-        self.lowest = self.first.clone()
+        self.lowest, self.previous = self.first.clone(), self.first.clone()
 
     @property
     def step(self) -> int:
@@ -242,18 +245,18 @@ class _Unsettled:
         barriers = heights - torch.maximum(fine[:, 0], fine[:, -1])
         if self.step == first.steps:
             self.first = barriers
-        finished = settled(self.first, self.lowest, barriers, settings.tolerance)
+        finished = settled(self.first, self.lowest, self.previous, barriers, settings.tolerance)
         rows = torch.column_stack(
             # the start is at t = 1, the last point
             [self.numbers, effort, fine[:, -1], fine[:, 0], losses.amax(dim=1), heights, finished]
         )
-        self.lowest = torch.minimum(self.lowest, barriers)
+        self.lowest, self.previous = torch.minimum(self.lowest, barriers), barriers
         self._keep((~finished).nonzero()[:, 0])
         return rows.numpy()
 
     def _keep(self, chosen: Tensor) -> None:
-        self.numbers, self.first, self.lowest = (
-            of_each[chosen] for of_each in (self.numbers, self.first, self.lowest)
+        self.numbers, self.first, self.lowest, self.previous = (
+            of_each[chosen] for of_each in (self.numbers, self.first, self.lowest, self.previous)
         )
         chosen = chosen.to(self.starts.device)
         self.starts, self.ends = self.starts[chosen], self.ends[chosen]
@@ -279,6 +282,7 @@ class _Unsettled:
             "numbers": self.numbers.numpy(),
             "first": self.first.numpy(),
             "lowest": self.lowest.numpy(),
+            "previous": self.previous.numpy(),
             "step": np.array([self.step]),
             **{name: tensor.cpu().numpy() for name, tensor in self._coefficients().items()},
         }
@@ -288,7 +292,8 @@ class _Unsettled:
         """The paths between the same networks that gave this `state`."""
         tensors = {name: torch.from_numpy(array) for name, array in state.items()}
         paths = cls(weights, pairs, tensors["numbers"], tensors["values"].shape[1])
-        paths.first, paths.lowest = tensors["first"], tensors["lowest"]
+        paths.first = tensors["first"]
+        paths.lowest, paths.previous = tensors["lowest"], tensors["previous"]
         paths.adam.steps = int(tensors["step"])
         paths._set_coefficients(
             {name: tensors[name].to(weights.device) for name in paths._coefficients()}

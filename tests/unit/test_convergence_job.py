@@ -158,19 +158,27 @@ def test_random_images_are_those_of_the_part_of_the_search():
 def test_a_path_has_settled_when_a_doubling_hardly_changes_its_barrier():
     lowest = torch.tensor([torch.inf, 1.0, 1.0, 1.0, 1.0, 1.0])
     now = torch.tensor([5.0, 0.94, 0.96, 1.0, 1.04, 1.06])
-    found = convergence_job.settled(torch.full((6,), 9.0), lowest, now, 0.05)
+    found = convergence_job.settled(torch.full((6,), 9.0), lowest, lowest, now, 0.05)
     assert found.tolist() == [False, False, True, True, True, False]
+
+
+@pytest.mark.parametrize(("previous", "now"), [(2.6, 1.02), (2.0, 2.02)])
+def test_a_path_that_rose_has_settled_neither_on_its_way_back_nor_above(
+    previous: float, now: float
+):
+    barriers = [torch.tensor([value]) for value in (9.0, 1.0, previous, now)]
+    assert not convergence_job.settled(*barriers, 0.05).any()
 
 
 def test_a_path_has_settled_when_a_hundredth_of_its_first_barrier_is_left():
     first, lowest = torch.full((2,), 2.0), torch.full((2,), 1.0)
-    found = convergence_job.settled(first, lowest, torch.tensor([0.019, 0.021]), 0.05)
+    found = convergence_job.settled(first, lowest, lowest, torch.tensor([0.019, 0.021]), 0.05)
     assert found.tolist() == [True, False]
 
 
 def test_a_path_without_a_barrier_has_settled_at_once():
     now, none = torch.tensor([0.0, 1e-9]), torch.full((2,), torch.inf)
-    found = convergence_job.settled(now, none, now, 0.05)
+    found = convergence_job.settled(now, none, none, now, 0.05)
     assert found.tolist() == [True, False]
 
 
