@@ -199,17 +199,20 @@ def accepted(row: Any) -> str:
 
 def interval(row: Any) -> str:
     """Interval of a row in brackets, empty where there is none or nothing is random."""
-    low, high = row.interval_low, row.interval_high
-    if np.isnan(low) or row.method == NOTHING_RANDOM:
+    if np.isnan(row.interval_low) or row.method == NOTHING_RANDOM:
         return ""
-    return f"[{short(low, 3)}, {short(high, 3)}]"
+    return _brackets(row.interval_low, row.interval_high)
 
 
 def with_interval(row: Any, name: str) -> str:
     """A quantity of a row of `convergence.orderings` with its interval."""
     low, high = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
-    ends = "" if np.isnan(low) else f" [{short(low, 3)}, {short(high, 3)}]"
+    ends = "" if np.isnan(low) else f" {_brackets(low, high)}"
     return f"{short(getattr(row, name), 3)}{ends}"
+
+
+def _brackets(low: float, high: float) -> str:
+    return f"[{short(low, 3)}, {short(high, 3)}]"
 
 
 def _converged(
