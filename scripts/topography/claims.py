@@ -34,7 +34,8 @@ def read_claims(path: Path, required: Sequence[str], optional: Sequence[str]) ->
     typing error cannot loosen a claim.
 
     Raises:
-        ClaimError: the file is missing, is not YAML, or a claim has missing or unknown keys.
+        ClaimError: the file is missing, is not YAML, or a claim is not a mapping, has missing or
+            unknown keys, or no id of its own.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -44,15 +45,27 @@ def read_claims(path: Path, required: Sequence[str], optional: Sequence[str]) ->
         raise ClaimError(f"{path} holds no list `claims`. Add it; see config/claims.yaml.")
     seen: set[str] = set()
     for number, claim in enumerate(content["claims"], start=1):
-        name = claim.get("id", f"number {number}") if isinstance(claim, Mapping) else number
-        missing = [key for key in required if key not in claim]
-        unknown = sorted(set(claim) - {*required, *optional})
-        if missing or unknown or name in seen:
-            problem = f"lacks {missing}" if missing else f"has unknown keys {unknown}"
-            problem = "has the id of another claim" if name in seen else problem
+        problem = _problem(claim, seen, required, optional)
+        if problem:
+            name = claim.get("id", number) if isinstance(claim, Mapping) else number
             raise ClaimError(f"Claim {name} in {path} {problem}. Correct the claim.")
-        seen.add(name)
+        seen.add(claim["id"])
     return dict(content)
+
+
+def _problem(
+    claim: Any, seen: set[str], required: Sequence[str], optional: Sequence[str]
+) -> str | None:
+    """What is wrong with the form of a claim, after those with the ids seen."""
+    if not isinstance(claim, Mapping):
+        return f"is no mapping of keys to values, but {claim!r}"
+    if missing := [key for key in required if key not in claim]:
+        return f"lacks {missing}"
+    if unknown := sorted(map(str, set(claim) - {*required, *optional})):
+        return f"has unknown keys {unknown}"
+    if not isinstance(claim["id"], str):
+        return "has an id that is no text"
+    return "has the id of another claim" if claim["id"] in seen else None
 
 
 def band(value: float, tolerance: Mapping[str, float]) -> tuple[float, float]:
@@ -65,11 +78,11 @@ def band(value: float, tolerance: Mapping[str, float]) -> tuple[float, float]:
         ClaimError: another tolerance, or more than one.
     """
     match dict(tolerance):
-        case {"absolute": width, **rest} if not rest:
+        case {"absolute": float() | int() as width, **rest} if not rest:
             return value - width, value + width
-        case {"relative": fraction, **rest} if not rest:
+        case {"relative": float() | int() as fraction, **rest} if not rest:
             return value - fraction * abs(value), value + fraction * abs(value)
-        case {"factor": factor, **rest} if not rest and value > 0:
+        case {"factor": float() | int() as factor, **rest} if not rest and value > 0:
             return value / factor, value * factor
     raise ClaimError(
         f"The tolerance {dict(tolerance)} of the value {value} is not one of absolute, relative or "

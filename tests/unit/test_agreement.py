@@ -95,11 +95,11 @@ def results(**changes) -> agreement.Results:
         },
         "paths_2d": pd.DataFrame(
             {
-                "path": ["straight", "straight", "penalty_10", "penalty_10"],
-                "penalty": [np.nan, np.nan, 10, 10],
-                "x": [0.0, 1.0, 0.0, 3.0],
-                "y": [0.0, 0.0, 0.0, 4.0],
-                "loss": [0.0, 2.0, 1.0, 0.5],
+                "path": np.repeat(["straight", "penalty_10", "penalty_100"], 2),
+                "penalty": np.repeat([np.nan, 10, 100], 2),
+                "x": [0.0, 1.0, 0.0, 3.0, 0.0, 2.0],
+                "y": [0.0, 0.0, 0.0, 4.0, 0.0, 0.0],
+                "loss": [0.0, 2.0, 1.0, 0.5, 0.5, 1.5],
             }
         ),
     }
@@ -162,8 +162,8 @@ def test_few_networks_do_not_put_their_centroids_apart(distance):
         ("centroid_distance", ["lbfgs_train", "sgd_test"], 2 / ((13.5 + 1.35) / 2)),
         ("height_2d", "straight", 2.0),
         ("height_2d", 10, 1.0),
-        ("step_ratio_2d", [10, 10], 1.0),
-        ("height_range_2d", [10], 0.0),
+        ("step_ratio_2d", [10, 100], 2.5),
+        ("height_range_2d", [10, 100], 0.4),
     ],
 )
 def test_measures_of_results_with_a_known_answer(measure, of, expected):
@@ -182,6 +182,16 @@ def test_the_advantage_of_a_kernel_is_over_the_best_of_the_others():
     ).set_index("id")["ours"]
     assert 0.5 <= rows["linear"] < rows["sigmoid"] < 1
     assert rows["separation_advantage"] == pytest.approx(1 - rows["sigmoid"])
+
+
+def test_separation_is_compared_between_the_first_two_components():
+    of = ["lbfgs_train-sgd_test", "rbf"]
+    rows = judged(
+        claim("separation_difference", of),
+        *(claim("separation", [*of, name], id=name) for name in ("pc1", "pc2")),
+    ).set_index("id")["ours"]
+    assert rows["pc1"] == 1 and 0.5 <= rows["pc2"] < 1
+    assert rows["separation_difference"] == pytest.approx(1 - rows["pc2"])
 
 
 def test_beside_heights_stand_barriers_above_the_ends():
@@ -227,9 +237,18 @@ def test_pooled_deviation_is_that_of_all_weights_together():
 
 
 def test_both_checkpoints_of_an_optimizer_are_resampled_together():
-    given = results()
-    assert given.weights("fcp", "sgd") is given.weights("fcp", "sgd")
-    assert not np.array_equal(given.weights("fcp", "sgd"), given.weights("fcp", "lbfgs"))
+    """A ratio that is the same for every run has no spread, unless others are drawn below it."""
+    train = results().moments["fcp", "lbfgs_train"]
+    moments = {("fcp", "lbfgs_train"): train, ("fcp", "lbfgs_test"): train / 4}
+    moments["fcp", "sgd_test"] = train / 4
+    rows = judged(
+        claim("deviation_ratio", ["lbfgs_train", "lbfgs_test"], id="same runs"),
+        claim("deviation_ratio", ["lbfgs_train", "sgd_test"], id="others"),
+        measured=results(moments=moments),
+    ).set_index("id")
+    widths = rows["interval_high"] - rows["interval_low"]
+    assert rows["ours"].tolist() == pytest.approx([2, 2])
+    assert widths["same runs"] < 1e-12 < 1e-3 < widths["others"]
 
 
 PUBLISHED = claim("mean_loss", "sgd_train", published={"fcp": 1.05}, tolerance={"relative": 0.1})

@@ -25,7 +25,13 @@ def test_bands(value, tolerance, expected):
 
 @pytest.mark.parametrize(
     ("value", "tolerance"),
-    [(1, {}), (1, {"relativ": 0.1}), (1, {"absolute": 1, "factor": 2}), (-1, {"factor": 2})],
+    [
+        (1, {}),
+        (1, {"relativ": 0.1}),
+        (1, {"absolute": 1, "factor": 2}),
+        (-1, {"factor": 2}),
+        (1, {"absolute": "wide"}),
+    ],
 )
 def test_a_tolerance_that_means_nothing_is_refused(value, tolerance):
     with pytest.raises(claims.ClaimError, match="absolute, relative or"):
@@ -144,6 +150,11 @@ def test_resamples_without_any_pair_are_left_out_until_they_are_most():
         ("claims: [{id: a}]", "lacks"),
         ("claims: [{id: a, measure: m, rang: 1}]", "rang"),
         ("claims: [{id: a, measure: m}, {id: a, measure: m}]", "another claim"),
+        ("claims: [{id: 1, measure: m}]", "no text"),
+        ("claims: [{id: [a], measure: m}]", "no text"),
+        ("claims: [{id: a, measure: m, 3: 4}]", "unknown keys"),
+        ("claims: [{id: a, measure: m}, null]", "Claim 2 .* no mapping"),
+        ("claims: [id]", "Claim 1 .* no mapping"),
         ("claims: [", "Cannot read"),
     ],
 )

@@ -62,7 +62,7 @@ def test_orderings_with_a_known_answer(tmp_path, lbfgs, sgd, expected):
         assert row.first == pytest.approx(lbfgs[0] - sgd[0], abs=0.02)
         assert row.converged == pytest.approx(lbfgs[-1] - sgd[-1], abs=0.02)
         assert row.first_low <= row.first <= row.first_high
-        assert row.first_probability == (1 if lbfgs[0] > sgd[0] else row.first_probability)
+        assert row.first_probability == (1 + np.sign(lbfgs[0] - sgd[0])) / 2
 
 
 def test_a_common_height_without_barriers_leaves_heights_apart_and_barriers_equal(tmp_path):
