@@ -4,9 +4,8 @@ Every measure is computed at once for the results themselves and for bootstrap r
 runs: as a weighted statistic, whose weights are how often a run was drawn.
 """
 
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,12 @@ import pandas as pd
 
 from topography import claims, storage
 from topography.naming import architecture_label, by_folder_and_stem, split_set
-from topography.weight_statistics import ORIGIN_SETS
+from topography.weight_statistics import ORIGIN_SETS, moments_of_runs
 
 Settings = Mapping[str, Any]
 
 REQUIRED = ("id", "where", "statement", "measure", "of", "needs", "why")
 OPTIONAL = ("claim", "published", "tolerance", "range", "architectures", "figure", "fitted")
-RESAMPLES = 2000
-RESAMPLING_SEED = 0
-# With three runs a side, even a complete separation has p = 0.1 in a two-sided Mann-Whitney test.
-FEWEST_RUNS = 4
 PAPER, CUT, ELSEWHERE, NOT_RUN = "the paper's", "cut", "weights from elsewhere", "not run"
 
 
@@ -67,8 +62,6 @@ class Results:
     projections: Mapping[str, pd.DataFrame]
     barriers: Mapping[tuple[str, str, str], pd.DataFrame]
     paths_2d: pd.DataFrame
-    resamples: int = RESAMPLES
-    _counts: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
 
     def kept(self, architecture: str, optimizer: str) -> pd.DataFrame:
         """Selection of the kept runs, best first: the order of the sets."""
@@ -84,12 +77,7 @@ class Results:
         for two optimizers.
         """
         runs = len(self.kept(architecture, optimizer))
-        name = f"{architecture}/{optimizer}"
-        if (name, runs) not in self._counts:
-            generator = np.random.default_rng([RESAMPLING_SEED, zlib.crc32(name.encode())])
-            drawn = claims.run_counts(runs, self.resamples, generator)
-            self._counts[name, runs] = np.concatenate([np.ones((1, runs)), drawn])
-        return self._counts[name, runs]
+        return claims.resampled_runs(runs, f"{architecture}/{optimizer}")
 
 
 def read_results(
@@ -127,11 +115,6 @@ def read_results(
         },
         storage.read_table(paths_2d, ["path", "penalty", "x", "y", "loss"]),
     )
-
-
-def moments_of_runs(weights: np.ndarray) -> np.ndarray:
-    """Mean and mean square [n, 2] of the weights [n, P] of each run of a set."""
-    return np.stack([weights.mean(axis=1), np.square(weights).mean(axis=1)], axis=1)
 
 
 def _products(files: Mapping[tuple[str, str], Path]) -> dict[tuple[str, str, str], np.ndarray]:
@@ -318,9 +301,8 @@ def _interval(measured: Measurement) -> tuple[tuple[float, float], str]:
     """Interval of a measurement, and why there is none if so."""
     if len(measured.values) == 1:
         return (float(measured.values[0]),) * 2, ""
-    if measured.runs < FEWEST_RUNS:
-        return (np.nan, np.nan), f"fewer than {FEWEST_RUNS} runs"
-    return claims.interval(measured.values[1:], measured.runs), ""
+    few = f"fewer than {claims.FEWEST_RUNS} runs" if measured.runs < claims.FEWEST_RUNS else ""
+    return claims.interval(measured.values[1:], measured.runs), few
 
 
 # Measures -----------------------------------------------------------------------------------------

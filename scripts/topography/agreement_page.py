@@ -10,12 +10,14 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from topography import convergence
-from topography.agreement import CUT, FEWEST_RUNS, NOTHING_RANDOM, RESAMPLES
+from topography.agreement import CUT, NOTHING_RANDOM
 from topography.claims import (
     AGREES,
     DIFFERS,
+    FEWEST_RUNS,
     INCONCLUSIVE,
     NOT_COMPARABLE,
+    RESAMPLES,
     UNBOUNDED,
     VERDICTS,
 )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from topography import seeding
 from topography.errors import TopographyError
 
 AGREES = "agrees"
@@ -20,6 +21,10 @@ NOT_COMPARABLE = "not comparable at this scale"
 VERDICTS = (AGREES, DIFFERS, INCONCLUSIVE, NOT_COMPARABLE)
 
 LEVEL = 0.95
+RESAMPLES = 2000
+RESAMPLING_SEED = 0
+# With three runs a side, even a complete separation has p = 0.1 in a two-sided Mann-Whitney test.
+FEWEST_RUNS = 4
 UNBOUNDED = 1e9  # how files of claims write "no upper limit"
 
 
@@ -98,12 +103,13 @@ def interval(resampled: np.ndarray, runs: int, level: float = LEVEL) -> tuple[fl
     spread less than samples do, by that factor, and how much they spread is itself uncertain
     (Hesterberg 2015, "expanded percentile interval").
 
-    NaN twice where more than half of the values are NaN: then there is no interval.
+    NaN twice where there is no interval: for fewer than `FEWEST_RUNS` runs, or where more than half
+    of the values are NaN.
     """
     from scipy.special import ndtr, stdtrit  # here: not for the page
 
     known = resampled[~np.isnan(resampled)]
-    if 2 * len(known) < len(resampled):
+    if runs < FEWEST_RUNS or 2 * len(known) < len(resampled):
         return np.nan, np.nan
     distance = np.sqrt(runs / (runs - 1)) * stdtrit(runs - 1, (1 + level) / 2)
     low, high = np.quantile(known, [ndtr(-distance), ndtr(distance)])
@@ -125,21 +131,24 @@ def verdict(low: float, high: float, allowed: tuple[float, float]) -> str:
 # Resampling ---------------------------------------------------------------------------------------
 
 
-def run_counts(runs: int, resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """How often each run is drawn in each bootstrap resample: float64 [R, runs], rows sum to runs.
+def resampled_runs(runs: int, purpose: str, resamples: int = RESAMPLES) -> np.ndarray:
+    """Ones, then how often each bootstrap resample draws each run: float64 [1 + R, runs].
 
-    With such counts as weights, any statistic of a resample is a weighted one of the original.
+    With a row as weights, a weighted statistic of the runs is that of the sample itself (the first
+    row) or of a resample. The draws depend on the number of runs and on ``purpose`` alone.
     """
-    return generator.multinomial(runs, np.full(runs, 1 / runs), size=resamples).astype(float)
+    generator = seeding.numpy_generator(RESAMPLING_SEED, f"resamples/{purpose}")
+    counts = generator.multinomial(runs, np.full(runs, 1 / runs), size=resamples)
+    return np.concatenate([np.ones((1, runs)), counts])
 
 
 def pair_counts(counts: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """How often each pair occurs among resampled runs: [R, pairs], the product of its runs' counts.
+    """How often each pair occurs among resampled runs: the product of its runs' counts.
 
     Resampling runs, not pairs, respects that pairs share runs: a run with high barriers raises all
     pairs it belongs to. A resampled run has no pair with its own copy.
 
-    counts: [R, runs]; i, j: the two runs of each pair [pairs].
+    counts: [R, runs]; i, j: the two runs of each pair [pairs]. Returns [R, pairs].
     """
     return counts[:, i] * counts[:, j]
 

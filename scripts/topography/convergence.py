@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from topography import claims, seeding, storage
-from topography.agreement import FEWEST_RUNS, RESAMPLES, RESAMPLING_SEED
+from topography import claims, storage
 from topography.errors import TopographyError
 from topography.naming import architecture_label, by_folder_and_stem
 from topography.sets import CHECKPOINTS
@@ -234,7 +233,7 @@ def _ordering(
 
 def _with_interval(name: str, values: np.ndarray, runs: int) -> dict[str, float]:
     """A value and its interval, of values [1 + R]; NaN for the interval with too few runs."""
-    low, high = claims.interval(values[1:], runs) if runs >= FEWEST_RUNS else (np.nan, np.nan)
+    low, high = claims.interval(values[1:], runs)
     return {name: float(values[0]), f"{name}_low": low, f"{name}_high": high}
 
 
@@ -251,7 +250,5 @@ def _runs(pairs: pd.DataFrame) -> np.ndarray:
 def _pair_weights(pairs: pd.DataFrame, architecture: str, name: str) -> np.ndarray:
     """Weights [1 + R, pairs]: ones, then how often each resample of the joined runs drew a pair."""
     runs = _runs(pairs)
-    generator = seeding.numpy_generator(RESAMPLING_SEED, f"searches/{architecture}/{name}")
-    counts = claims.run_counts(len(runs), RESAMPLES, generator)
-    i, j = (np.searchsorted(runs, pairs[end]) for end in ("i", "j"))
-    return np.concatenate([np.ones((1, len(pairs))), claims.pair_counts(counts, i, j)])
+    counts = claims.resampled_runs(len(runs), f"searches/{architecture}/{name}")
+    return claims.pair_counts(counts, *(np.searchsorted(runs, pairs[end]) for end in ("i", "j")))

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from topography import claims, storage
-from topography.agreement import FEWEST_RUNS, RESAMPLES, RESAMPLING_SEED, moments_of_runs
 from topography.naming import (
     DEFAULT,
     by_folder_and_stem,
@@ -21,6 +20,7 @@ from topography.naming import (
     set_label,
     split_set,
 )
+from topography.weight_statistics import moments_of_runs
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _losses(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def _moments(file: Path) -> tuple[np.ndarray, np.ndarray]:
     tensors = storage.read_tensors(file, {"weights": ["S", "P"], "seeds": ["S"]})
-    return tensors["seeds"], moments_of_runs(tensors["weights"].astype(np.float64))
+    return tensors["seeds"], moments_of_runs(tensors["weights"])
 
 
 def _heights(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,7 +91,7 @@ def _heights(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tuple(table[name].to_numpy() for name in ("seed_i", "seed_j", "height"))
 
 
-def compare(measured: Mapping[str, Measured], resamples: int = RESAMPLES) -> pd.DataFrame:
+def compare(measured: Mapping[str, Measured]) -> pd.DataFrame:
     """Every quantity of every variant beside the default.
 
     Returns:
@@ -104,10 +104,7 @@ def compare(measured: Mapping[str, Measured], resamples: int = RESAMPLES) -> pd.
     seeds = np.unique(
         np.concatenate([s for one in measured.values() for s, _ in one.losses.values()])
     )
-    generator = np.random.default_rng(RESAMPLING_SEED)
-    counts = np.concatenate(
-        [np.ones((1, len(seeds))), claims.run_counts(len(seeds), resamples, generator)]
-    )
+    counts = claims.resampled_runs(len(seeds), "differences")
     rows = []
     for variant, one in measured.items():
         for quantity, (field, statistic) in QUANTITIES.items():
@@ -120,9 +117,7 @@ def compare(measured: Mapping[str, Measured], resamples: int = RESAMPLES) -> pd.
                 )
                 ratio = value / reference
                 runs = min(len(own.losses[name][0]) for own in (one, default))
-                low, high = (
-                    claims.interval(ratio[1:], runs) if runs >= FEWEST_RUNS else (np.nan, np.nan)
-                )
+                low, high = claims.interval(ratio[1:], runs)
                 rows.append(
                     {
                         "quantity": quantity,

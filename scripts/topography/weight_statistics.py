@@ -41,6 +41,12 @@ def statistics_table(weights: Mapping[str, np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def moments_of_runs(weights: np.ndarray) -> np.ndarray:
+    """Mean and mean square [n, 2] of the weights [n, P] of each run of a set, in float64."""
+    weights = weights.astype(np.float64)
+    return np.stack([weights.mean(axis=1), np.square(weights).mean(axis=1)], axis=1)
+
+
 def length_tables(
     sets: Mapping[str, Mapping[str, np.ndarray]],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

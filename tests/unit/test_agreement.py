@@ -11,7 +11,15 @@ import yaml
 
 import judge_agreement
 from clones import REPOSITORY
-from topography import agreement, agreement_page, claims, command_line, configuration, storage
+from topography import (
+    agreement,
+    agreement_page,
+    claims,
+    command_line,
+    configuration,
+    storage,
+    weight_statistics,
+)
 
 CLAIMS = REPOSITORY / "config/claims.yaml"
 CONTENT = claims.read_claims(CLAIMS, agreement.REQUIRED, agreement.OPTIONAL)
@@ -228,7 +236,7 @@ def test_measures_of_weights_and_losses_are_those_of_plain_formulas():
 
 def test_pooled_deviation_is_that_of_all_weights_together():
     weights = np.random.default_rng(0).normal(0.3, 2.0, (RUNS, 50))
-    moments = agreement.moments_of_runs(weights)
+    moments = weight_statistics.moments_of_runs(weights)
     measured = results(moments={("fcp", "sgd_train"): moments})
     rows = judged(
         claim("weight_deviation", "sgd_train"), claim("weight_mean", "sgd_train"), measured=measured

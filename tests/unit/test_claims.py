@@ -56,7 +56,7 @@ def test_verdicts(low, high, expected):
 
 def test_a_mean_has_the_interval_of_scipy():
     values = np.random.default_rng(0).lognormal(size=30)
-    counts = claims.run_counts(30, 20_000, np.random.default_rng(1))
+    counts = claims.resampled_runs(30, "mean", 20_000)[1:]
     ours = claims.interval(claims.weighted_mean(values, counts), runs=30)
     tail = stats.norm.cdf(-np.sqrt(30 / 29) * stats.t.ppf(0.975, 29))
     theirs = stats.bootstrap(
@@ -70,17 +70,17 @@ def test_a_mean_has_the_interval_of_scipy():
     assert ours == pytest.approx(tuple(theirs), abs=0.02)
 
 
-@pytest.mark.parametrize(("runs", "least"), [(4, 0.86), (8, 0.90)])
+@pytest.mark.parametrize(("runs", "least"), [(4, 0.85), (8, 0.92)])
 def test_the_interval_of_few_runs_covers_nearly_as_often_as_it_says(runs, least):
-    """Plain percentiles cover 0.82 and 0.87; 400 trials tell that to 0.02 (one sigma)."""
+    """0.87 and 0.94; plain percentiles 0.80 and 0.89. 3000 trials tell that to 0.006."""
     generator = np.random.default_rng(0)
-    covered = 0
-    for _ in range(400):
+    covered, trials = 0, 3000
+    for trial in range(trials):
         values = generator.normal(size=runs)
-        counts = claims.run_counts(runs, 500, generator)
+        counts = claims.resampled_runs(runs, f"trial {trial}", 500)[1:]
         low, high = claims.interval(claims.weighted_mean(values, counts), runs)
         covered += low <= 0 <= high
-    assert covered / 400 >= least
+    assert covered / trials >= least
 
 
 def test_of_many_runs_the_interval_is_that_between_percentiles():
@@ -124,17 +124,31 @@ def test_the_interval_over_runs_covers_what_one_over_pairs_misses():
     runs, resamples, trials = 24, 400, 150
     i, j = np.triu_indices(runs, k=1)
     covered = {"runs": 0, "pairs": 0}
-    for _ in range(trials):
+    for trial in range(trials):
         effects = generator.normal(size=runs)
         heights = effects[i] + effects[j]
-        by_run = claims.pair_counts(claims.run_counts(runs, resamples, generator), i, j)
-        by_pair = claims.run_counts(len(i), resamples, generator)
+        counts = claims.resampled_runs(runs, f"runs {trial}", resamples)[1:]
+        by_run = claims.pair_counts(counts, i, j)
+        by_pair = claims.resampled_runs(len(i), f"pairs {trial}", resamples)[1:]
         for name, weights in (("runs", by_run), ("pairs", by_pair)):
             low, high = claims.interval(claims.weighted_mean(heights, weights), runs)
             covered[name] += low <= 0 <= high
     # 150 trials tell 95 % to 2 % (one sigma).
     assert covered["runs"] / trials > 0.89
     assert covered["pairs"] / trials < 0.75
+
+
+def test_fewer_than_four_runs_have_no_interval():
+    assert np.isnan(claims.interval(np.ones(10), 3)).all()
+    assert np.isnan(claims.interval(np.ones(10), 1)).all()
+
+
+def test_resamples_draw_as_many_runs_as_there_are_and_others_for_another_purpose():
+    counts = claims.resampled_runs(6, "sgd", 50)
+    assert counts.shape == (51, 6)
+    assert (counts[0] == 1).all() and (counts.sum(axis=1) == 6).all()
+    assert np.array_equal(counts, claims.resampled_runs(6, "sgd", 50))
+    assert not np.array_equal(counts, claims.resampled_runs(6, "lbfgs", 50))
 
 
 def test_resamples_without_any_pair_are_left_out_until_they_are_most():
