@@ -27,10 +27,10 @@ ORDERING_COLUMNS = (
     *(f"{gap}{end}" for gap in GAPS for end in ("", "_low", "_high")),
     *("settled_lbfgs", "settled_sgd", "verdict"),
 )
-MEASURES = {"height": "heights", "barrier": "barriers above the ends"}
+MEASURES = {"fine_height": "heights", "barrier": "barriers above the ends"}
 SURVIVES, VANISHES, REVERSES = "survives", "vanishes", "reverses"
 # A gap between the optimizers has vanished when it is surely below this fraction of the first one.
-NEGLIGIBLE = 0.1
+NEGLIGIBLE_DIFFERENCE = 0.1
 # Added to a verdict where fewer than this fraction of the paths of an optimizer have settled: the
 # others may still fall, and by how much is not known.
 SO_FAR, SETTLED_ENOUGH = " so far", 0.9
@@ -41,9 +41,8 @@ class ConvergenceError(TopographyError):
 
 
 def read_searches(files: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
-    """Tables made by converge_paths.py, by architecture and set, with two columns for the rest.
-
-    ``height`` is that on the fine grid, ``barrier`` by how much it exceeds the higher end.
+    """Tables made by converge_paths.py, by architecture and set, with one more column, ``barrier``:
+    by how much ``fine_height``, the height on the fine grid, exceeds the higher end.
 
     Args:
         files: ``{architecture}/{set}.csv``.
@@ -61,14 +60,12 @@ def read_searches(files: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
                 "and search again."
             )
         ends = table[["start_loss", "end_loss"]].max(axis=1)
-        searches[names] = table.assign(
-            height=table["fine_height"], barrier=table["fine_height"] - ends
-        )
+        searches[names] = table.assign(barrier=table["fine_height"] - ends)
     return searches
 
 
 def efforts(searches: Searches) -> pd.DataFrame:
-    """Mean height and barrier of each set after each effort: the numbers of the figure.
+    """Mean fine height and barrier of each set after each effort: the numbers of the figure.
 
     Returns:
         Rows ``architecture``, ``set``, ``terms``, ``steps``, ``pairs``, ``searched_on`` (pairs that
@@ -79,9 +76,9 @@ def efforts(searches: Searches) -> pd.DataFrame:
     for (architecture, name), table in searches.items():
         for terms, search in table.groupby("terms"):
             columns = {measure: _by_steps(search, measure) for measure in MEASURES}
-            pairs = columns["height"].index.to_frame()
+            pairs = columns["fine_height"].index.to_frame()
             weights, joined = _pair_weights(pairs, architecture, name), len(_runs(pairs))
-            for steps in columns["height"]:
+            for steps in columns["fine_height"]:
                 row = {"architecture": architecture, "set": name, "terms": terms, "steps": steps}
                 row["pairs"] = len(pairs)
                 row["searched_on"] = int((search["steps"] == steps).sum())
@@ -137,7 +134,7 @@ def verdict(first: tuple[float, float, float], converged: tuple[float, float, fl
     low, high = converged[1:]
     if np.isnan([*ends, low, high]).any() or min(ends) <= 0 <= max(ends):
         return claims.INCONCLUSIVE
-    if max(abs(low), abs(high)) < NEGLIGIBLE * abs(value):
+    if max(abs(low), abs(high)) < NEGLIGIBLE_DIFFERENCE * abs(value):
         return VANISHES
     if low <= 0 <= high:
         return claims.INCONCLUSIVE

@@ -33,7 +33,7 @@ COLUMNS = ("pair", "terms", "steps", "start_loss", "end_loss", "height", "fine_h
 
 # A path is searched no further when less than this fraction of its first barrier is left: the noise
 # of random images would keep it from ever being the same twice.
-NEGLIGIBLE = 0.01
+NEGLIGIBLE_BARRIER = 0.01
 
 
 @dataclass(frozen=True)
@@ -121,14 +121,14 @@ def settled(
 
     Hardly is by less than a fraction, `tolerance`, of the barrier before the doubling and of the
     lowest one so far: a path far above that is still shaken by larger steps. Not worth the name is
-    less than `NEGLIGIBLE` of the first one. Barriers are heights above the higher end: a height
-    that is nearly that of the end would hide how fast what is left still falls.
+    less than `NEGLIGIBLE_BARRIER` of the first one. Barriers are heights above the higher end: a
+    height that is nearly that of the end would hide how fast what is left still falls.
 
     first, lowest, previous: barriers at the first measurement, the lowest so far and the last one,
     infinite if there are none; now: barriers.
     """
     unchanged = [(before - now).abs() < tolerance * before for before in (lowest, previous)]
-    return (now <= NEGLIGIBLE * first) | (unchanged[0] & unchanged[1])
+    return (now <= NEGLIGIBLE_BARRIER * first) | (unchanged[0] & unchanged[1])
 
 
 def search(

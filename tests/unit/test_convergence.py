@@ -53,7 +53,7 @@ def read(folder: Path, **tables: pd.DataFrame) -> dict[tuple[str, str], pd.DataF
 def test_orderings_with_a_known_answer(tmp_path, lbfgs, sgd, expected):
     searches = read(tmp_path, lbfgs_train=search(lbfgs), sgd_train=search(sgd))
     table = convergence.orderings(searches, TERMS)
-    assert table["measure"].tolist() == ["height", "barrier"]
+    assert table["measure"].tolist() == ["fine_height", "barrier"]
     so_far = "" if expected == claims.INCONCLUSIVE else convergence.SO_FAR  # none has settled
     assert set(table["verdict"]) == {expected + so_far}
     assert set(table["weights"]) == {"train"}
@@ -122,7 +122,7 @@ def test_few_runs_decide_nothing(tmp_path):
     table = convergence.orderings(searches, TERMS)
     assert set(table["verdict"]) == {claims.INCONCLUSIVE}
     assert table["converged_low"].isna().all()
-    assert convergence.efforts(searches)["height_low"].isna().all()
+    assert convergence.efforts(searches)["fine_height_low"].isna().all()
 
 
 def test_intervals_are_those_of_runs_drawn_one_by_one(tmp_path):
@@ -138,8 +138,8 @@ def test_intervals_are_those_of_runs_drawn_one_by_one(tmp_path):
         means.append(np.mean(pairs))
     low, high = claims.interval(np.array(means), RUNS)
     width = high - low
-    assert row["height_low"] == pytest.approx(low, abs=0.1 * width)
-    assert row["height_high"] == pytest.approx(high, abs=0.1 * width)
+    assert row["fine_height_low"] == pytest.approx(low, abs=0.1 * width)
+    assert row["fine_height_high"] == pytest.approx(high, abs=0.1 * width)
 
 
 def test_a_settled_path_keeps_its_last_height(tmp_path):
@@ -148,7 +148,7 @@ def test_a_settled_path_keeps_its_last_height(tmp_path):
     efforts = convergence.efforts(read(tmp_path, sgd_train=table[~early]))
     last = efforts[efforts["steps"] == 400]
     pairs = len(PAIRS)
-    assert last["height"].tolist() == pytest.approx([0.6 + 0.2 / pairs] * 2)
+    assert last["fine_height"].tolist() == pytest.approx([0.6 + 0.2 / pairs] * 2)
     assert last["searched_on"].tolist() == [pairs - 1] * 2
     assert last["barrier"].tolist() == pytest.approx([0.59 + 0.2 / pairs] * 2)
 

@@ -11,7 +11,7 @@ from topography.naming import set_label
 
 COLUMNS = [
     *("architecture", "set", "terms", "steps"),
-    *("height", "height_low", "height_high"),
+    *("fine_height", "fine_height_low", "fine_height_high"),
     *("barrier", "barrier_low", "barrier_high"),
 ]
 MARKERS = ("o", "s", "^", "D")  # of numbers of terms, the fewest first
@@ -47,11 +47,13 @@ def draw(numbers: pd.DataFrame) -> Figure:
 def _draw_line(axes: Axes, line: pd.DataFrame, colour: str, marker: str, dashes: str) -> None:
     """Mean height of one set and number of terms, with its band where it has one."""
     steps = line["steps"]
-    axes.plot(steps, line["height"], color=colour, marker=marker, markersize=3.5, linestyle=dashes)
+    axes.plot(
+        steps, line["fine_height"], color=colour, marker=marker, markersize=3.5, linestyle=dashes
+    )
     axes.fill_between(
         steps,
-        line["height_low"],
-        line["height_high"],
+        line["fine_height_low"],
+        line["fine_height_high"],
         color=colour,
         alpha=BAND_OPACITY,
         linewidth=0,
@@ -60,7 +62,7 @@ def _draw_line(axes: Axes, line: pd.DataFrame, colour: str, marker: str, dashes:
 
 def _name_axes(axes: Axes, numbers: pd.DataFrame, architecture: str) -> None:
     """Logarithmic axes; a dotted line at the effort that the paper stops at."""
-    heights = numbers[["height", "height_low", "height_high"]]
+    heights = numbers[["fine_height", "fine_height_low", "fine_height_high"]]
     style.label_logarithmic_axis(axes, "y", heights.min().min(), heights.max().max())
     steps = sorted(numbers["steps"].unique())
     axes.set_xscale("log")
