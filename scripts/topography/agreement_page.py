@@ -76,8 +76,8 @@ CONVERGED_EXPLANATION = (
     "each pair, both on the fine grid. Every height is an upper bound. The ordering of the "
     "optimizers vanishes if the whole 95 % interval of their difference lies within "
     f"{100 * convergence.NEGLIGIBLE_DIFFERENCE:g} % of the first difference, on whichever side of "
-    "zero; otherwise it survives if the interval stays on its side of zero, and reverses if it lies on "
-    "the other; else, or where there was no "
+    "zero; otherwise it survives if the interval stays on its side of zero, and reverses if it "
+    "lies on the other; else, or where there was no "
     'ordering at first, it is inconclusive. "So far" stands where fewer than nine in ten paths of '
     "an optimizer have settled, so that the others may still fall. Intervals come from resampled "
     "runs, as for barriers."

@@ -10,7 +10,7 @@ from types import FrameType
 import numpy as np
 
 from topography.errors import TopographyError
-from topography.storage import StorageError, read_metadata, read_tensors, write_tensors
+from topography.storage import StorageError, read_tensors_and_metadata, write_tensors
 
 
 class Interrupted(TopographyError):
@@ -47,8 +47,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            notes = read_metadata(self.path)
-            tensors = read_tensors(self.path)
+            tensors, notes = read_tensors_and_metadata(self.path)
         except StorageError as error:
             print(f"starting afresh, the checkpoint cannot be used: {error}", file=sys.stderr)
             return None

@@ -74,9 +74,10 @@ def read_pairs(path: Path, first: int, last: int | None, networks: int) -> Tenso
             "Ask for fewer pairs (pairs.count) or keep more runs (selection.keep)."
         )
     pairs = torch.from_numpy(table.loc[first:last, ["i", "j"]].to_numpy().copy())
-    if pairs.min() < 0 or pairs.max() >= networks:
+    unknown = pairs[(pairs < 0) | (pairs >= networks)]
+    if len(unknown):
         raise TopographyError(
-            f"{path} names network {pairs.max()}, but the set has {networks}. "
+            f"{path} names network {unknown[0]}, but the set has 0 to {networks - 1}. "
             "The two files belong to different selections: remake the pairs file."
         )
     return pairs

@@ -102,7 +102,6 @@ def find_paths(
     learning_rate: float = 1e-3,
     keep: str = "lowest",
     landscape_at: LandscapeAt | None = None,
-    on_step: Callable[[int, Tensor], None] | None = None,
 ) -> Paths:
     """Low-loss paths between S pairs of points, optimised side by side (Algorithm 2).
 
@@ -122,8 +121,6 @@ def find_paths(
             quarter of the steps, which the noise of stochastic gradients hardly reaches.
         landscape_at: landscape to use at each step instead, for stochastic gradients. Losses of
             different landscapes cannot be compared, so keep must not be "lowest".
-        on_step: called after each step with its number and the mean over the pairs of the summed
-            losses.
 
     Raises:
         ValueError: the ends differ in shape, or a setting is out of range.
@@ -141,9 +138,7 @@ def find_paths(
         landscape_at=landscape_at,
     )
     while search.step < steps:
-        losses = search.advance()
-        if on_step is not None:
-            on_step(search.step - 1, losses.mean())
+        search.advance()
     return search.paths()
 
 

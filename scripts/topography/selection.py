@@ -105,13 +105,13 @@ def rank_runs(trained: TrainedRuns, keep: int) -> pd.DataFrame:
     if keep < 1:
         raise SelectionError(f"Cannot keep {keep} runs. Set selection.keep to 1 or more.")
     if len(survivors) < keep:
-        if (runs["train_epoch"] == UNKNOWN_EPOCH).all():
+        failed = [f"seed {seed}: {reason}" for seed, reason in failures(runs)]
+        if not failed and (runs["train_epoch"] == UNKNOWN_EPOCH).all():
             raise SelectionError(
                 f"The files under weights.<architecture>.<optimizer> that {trained.source} was "
                 f"made from hold {len(runs)} networks each, but {keep} are to be kept. Lower "
                 "selection.keep, which holds for both optimizers, or give files with more."
             )
-        failed = [f"seed {seed}: {reason}" for seed, reason in failures(runs)]
         detail = f" Failed: {'; '.join(failed)}." if failed else ""
         raise SelectionError(
             f"{len(survivors)} of {len(runs)} runs in {trained.source} survived training, but "

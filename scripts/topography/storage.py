@@ -3,7 +3,8 @@
 A reader sees either the former file or the complete new one, never a part. Damage is an error
 instead of a number: tensors carry a checksum of names, shapes, values and metadata; a table, which
 should open in any program, has its SHA-256 beside it in ``<name>.csv.sha256``, in the form of the
-command ``sha256sum``.
+command ``sha256sum``. Those are two files: a new table that a killed job left beside the former
+checksum counts as damaged, and is made again.
 Nothing is ever pickled: reading a file cannot run code.
 """
 
@@ -161,7 +162,7 @@ def read_tensors(
     Raises:
         StorageError: the file is missing, truncated or damaged, or does not hold what was asked.
     """
-    tensors, _ = _read_verified(path)
+    tensors, _ = read_tensors_and_metadata(path)
     _check_shapes(path, tensors, shapes or {})
     for name in finite:
         if not np.isfinite(_tensor(path, tensors, name)).all():
@@ -178,8 +179,35 @@ def read_metadata(path: AnyPath) -> dict[str, str]:
     Raises:
         StorageError: the file is missing, truncated or damaged.
     """
-    _, metadata = _read_verified(path)
+    _, metadata = read_tensors_and_metadata(path)
     return metadata
+
+
+def read_tensors_and_metadata(path: AnyPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read all arrays and the text metadata of a file written by ``write_tensors``.
+
+    Raises:
+        StorageError: the file is missing, truncated or damaged.
+    """
+    try:
+        with open(path, "rb"), safe_open(path, framework="numpy") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    # A damaged header can name a type that numpy lacks, which is a TypeError or an AttributeError.
+    except (SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise StorageError(
+            f"{path} is truncated, damaged or no safetensors file ({error}). {HOW_TO_REMAKE}"
+        ) from error
+    recorded = metadata.pop(CHECKSUM_KEY, None)
+    actual = _checksum(tensors, metadata)
+    if recorded != actual:
+        raise StorageError(
+            f"{path} is damaged or was not written by this project: "
+            f"its recorded checksum is {recorded}, its content has {actual}. {HOW_TO_REMAKE}"
+        )
+    return tensors, metadata
 
 
 def read_table(path: AnyPath, columns: Iterable[str] = ()) -> "pandas.DataFrame":
@@ -294,29 +322,6 @@ def _with_sorted_header(content: bytes) -> tuple[bytes, bytes, memoryview]:
     ).encode()
     padded = header + b" " * (-len(header) % 8)
     return len(padded).to_bytes(8, "little"), padded, memoryview(content)[end:]
-
-
-def _read_verified(path: AnyPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read tensors and metadata and compare them with the checksum."""
-    try:
-        with open(path, "rb"), safe_open(path, framework="numpy") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except OSError as error:
-        raise _cannot_read(path, error) from error
-    # A damaged header can name a type that numpy lacks, which is a TypeError or an AttributeError.
-    except (SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise StorageError(
-            f"{path} is truncated, damaged or no safetensors file ({error}). {HOW_TO_REMAKE}"
-        ) from error
-    recorded = metadata.pop(CHECKSUM_KEY, None)
-    actual = _checksum(tensors, metadata)
-    if recorded != actual:
-        raise StorageError(
-            f"{path} is damaged or was not written by this project: "
-            f"its recorded checksum is {recorded}, its content has {actual}. {HOW_TO_REMAKE}"
-        )
-    return tensors, metadata
 
 
 def _tensor(path: AnyPath, tensors: Mapping[str, np.ndarray], name: str) -> np.ndarray:

@@ -6,6 +6,7 @@ import weakref
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -14,11 +15,13 @@ from interruptions import KillAt, KilledError, SignalAt
 from reference import data, networks
 from topography.architectures import get_architecture
 from topography.checkpoint import Checkpoint, Interrupted
+from topography.errors import TopographyError
 from topography.landscape import LinearCombinations
 from topography.objective import NetworkCombinations, Objective
-from topography.path_job import PathSettings, find_and_measure, samples
+from topography.path_job import PathSettings, find_and_measure, read_pairs, samples
 from topography.paths import find_paths
 from topography.progress import Progress
+from topography.storage import write_table
 
 # A penalty that raises losses again: their sum is lowest at the second or third of the steps.
 SETTINGS = PathSettings(
@@ -224,3 +227,17 @@ def test_one_pair_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch)
     allow(monkeypatch, 0, "losses_and_gradients")
     with pytest.raises(torch.OutOfMemoryError):
         search(5)
+
+
+def test_pairs_are_read_by_their_rows(tmp_path: Path) -> None:
+    write_table(tmp_path / "pairs.csv", pd.DataFrame({"i": [0, 0, 1], "j": [1, 2, 2]}))
+    assert read_pairs(tmp_path / "pairs.csv", 1, None, 3).tolist() == [[0, 2], [1, 2]]
+    with pytest.raises(TopographyError, match=r"rows 0 to 2, but 2 to 3 are asked for"):
+        read_pairs(tmp_path / "pairs.csv", 2, 3, 3)
+
+
+@pytest.mark.parametrize("unknown", [-1, 3])
+def test_a_pair_of_a_network_that_is_not_there_is_refused(tmp_path: Path, unknown: int) -> None:
+    write_table(tmp_path / "pairs.csv", pd.DataFrame({"i": [0, unknown], "j": [1, 2]}))
+    with pytest.raises(TopographyError, match=f"network {unknown}, but the set has 0 to 2"):
+        read_pairs(tmp_path / "pairs.csv", 0, None, 3)

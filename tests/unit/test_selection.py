@@ -85,6 +85,14 @@ def test_too_few_networks_from_elsewhere_name_their_files():
     assert "training.seeds" not in str(caught.value)
 
 
+def test_runs_that_all_failed_before_their_first_epoch_say_why():
+    """They have no best epoch either, as networks trained elsewhere have none."""
+    runs = trained({0: 0.3, 1: 0.1}, failed=(0, 1))
+    runs.runs["train_epoch"] = selection.UNKNOWN_EPOCH
+    with pytest.raises(selection.SelectionError, match="seed 0: loss became NaN"):
+        selection.rank_runs(runs, keep=1)
+
+
 def test_nothing_to_keep_is_an_error():
     with pytest.raises(selection.SelectionError, match="Cannot keep 0 runs"):
         selection.rank_runs(trained({0: 0.3}), keep=0)
@@ -134,9 +142,7 @@ def test_success_without_finite_numbers_is_an_error(tmp_path, broken):
     else:
         storage.write_table(
             files["runs"],
-            storage.read_table(files["runs"])
-            .replace({"test_loss": {}})
-            .assign(test_loss=[0.1, np.nan, 0.2]),
+            storage.read_table(files["runs"]).assign(test_loss=[0.1, np.nan, 0.2]),
         )
     with pytest.raises(selection.SelectionError, match=r"Seeds \[1\] .* status ok"):
         selection.read_trained([files["weights"]], [files["runs"]])
