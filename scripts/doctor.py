@@ -5,7 +5,9 @@ if there is an error. Give the --profile, --configfile and --config of the run t
 """
 
 import argparse
+import ast
 import os
+import re
 import resource
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ from topography.preflight import ERROR, OK, WARNING, Finding
 
 RESULTS = Path("results")
 KIBI = 1024
+PARTITION = "slurm_partition"
+PLAIN_NAME = re.compile(r"[\w.,-]+")
 
 
 def main() -> None:
@@ -100,20 +104,32 @@ def option(run: argparse.Namespace, name: str, otherwise: Any) -> Any:
 
 
 def asked(run: argparse.Namespace, rule: str, resource: str) -> Any:
-    """What the profile asks for of a resource for a rule; None for nothing, or a function."""
+    """What the profile asks for of a resource for a rule, None for nothing."""
     for resources in (run.set_resources.get(rule, {}), run.default_resources):
-        value = getattr(resources.get(resource), "value", None)
-        if value is not None and not callable(value):
-            return value
+        if resource in resources:
+            return stated(resources[resource].raw)
     return None
 
 
-def partitions(run: argparse.Namespace) -> list[str]:
-    """Names of the partitions in the profile."""
-    from topography.cost import PATHS, TRAIN
+def stated(value: Any) -> Any:
+    """A resource as a profile writes it; None where it is computed for each job.
 
-    names = [asked(run, rule, "slurm_partition") for rule in (TRAIN, PATHS)]
-    return sorted({str(name).strip("'") for name in names if name is not None})
+    Snakemake takes text for a Python expression if it is one, hence quotes inside of quotes, and
+    for itself otherwise.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value if PLAIN_NAME.fullmatch(value) else None
+
+
+def partitions(run: argparse.Namespace) -> list[str]:
+    """Names of the partitions in the profile, of whatever rule."""
+    groups = [run.default_resources, *run.set_resources.values()]
+    names = [stated(group[PARTITION].raw) for group in groups if PARTITION in group]
+    return sorted({part for name in names if name for part in str(name).split(",")})
 
 
 def resources(
@@ -139,7 +155,8 @@ def resources(
         by_rule[stage.rule] = max(by_rule.get(stage.rule, 0), base + stage.memory)
     if elsewhere:
         requests = {rule: asked(run, rule, "mem_mb") for rule in by_rule}
-        yield from preflight.requested_memory(by_rule, requests)
+        known = {rule: size for rule, size in requests.items() if isinstance(size, int)}
+        yield from preflight.requested_memory(by_rule, known)
     else:
         at_a_time = 1 if on_gpu else option(run, "cores", os.cpu_count() or 1)
         available = preflight.available_memory()

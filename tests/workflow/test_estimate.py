@@ -1,6 +1,7 @@
 """The estimate and the doctor, as commands and as a target."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -148,6 +149,32 @@ def test_the_doctor_reads_the_profile_as_snakemake_does(
     assert "the profile asks for" in done.stdout
     errors = [line for line in done.stdout.splitlines() if line.startswith("error")]
     assert [line.split()[1] for line in errors] == ["slurm"]
+
+
+def test_the_doctor_looks_for_the_partitions_of_all_rules(
+    clone: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a profile edited as it says, with a name mistyped for one rule, and one without quotes."""
+    profile = clone.folder / "profiles/slurm/config.yaml"
+    text = profile.read_text().replace("# slurm_partition", "slurm_partition")
+    text = text.replace(
+        """runtime: 60
+    mem_mb: 16000
+    slurm_partition: "'gpu'\"""",
+        """runtime: 60
+    mem_mb: attempt * 16000
+    slurm_partition: gppu""",
+    )
+    profile.write_text(text)
+    for name in ("sbatch", "squeue", "scancel", "sacct", "sinfo"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\necho 'cpu (null)'\necho 'gpu gpu:1'\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    done = command(clone, "doctor", "--profile", "slurm", "--config", "scale=smoke", "device=cpu")
+    errors = [line for line in done.stdout.splitlines() if line.startswith("error")]
+    assert len(errors) == 1, done.stdout + done.stderr
+    assert "names partition gppu, which does not exist. Use one of cpu, gpu" in errors[0]
 
 
 def test_the_doctor_outside_the_repository(fresh: Workflow, tmp_path: Path) -> None:
