@@ -252,7 +252,7 @@ def summary(config: Settings, sources: Sequence[Source], left_out: Sequence[str]
         trainings += optimizers * len(seed_batches(config, architecture))
         paths += sets * settings["pairs"]["count"]
         path_jobs += sets * len(pair_batches(config, architecture))
-    changed = sources[0][1]
+    changed = _changes(sources)
     folder = f"results/{config['scale']}"
     lines = [
         ("scale", f"{config['scale']}: {config['dataset']}, {_images_in_words(config)}"),
@@ -269,11 +269,24 @@ def summary(config: Settings, sources: Sequence[Source], left_out: Sequence[str]
     if left_out:
         lines.append(("left out", ", ".join(left_out)))
     if changed:
-        values = ", ".join(f"{key}={value}" for key, value in changed.items())
+        values = ", ".join(f"{key}={value}" for key, value in changed)
         lines.append(("changed", f"{values} (by the command line or a profile)"))
     lines += [("not for", text) for text in _hidden_settings(config, sources)]
     title = "Topography of the loss landscape: what this configuration asks for, done or not"
     return "\n".join([title, *(f"  {name:<9} {text}" for name, text in lines)])
+
+
+def _changes(sources: Sequence[Source]) -> list[tuple[str, Any]]:
+    """Keys of the strongest source, such as paths.steps, that have another value in the others."""
+    without: dict[str, Any] = {}
+    for _, content in reversed(sources[1:]):
+        without = merge(without, content)
+    before = dict(_values(without))
+    return [
+        (".".join(key), value)
+        for key, value in _values(sources[0][1])
+        if key not in before or before[key] != value
+    ]
 
 
 def _images_in_words(config: Settings) -> str:

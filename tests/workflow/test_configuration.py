@@ -141,12 +141,12 @@ def panel(changed: dict, *weaker: tuple[str, dict], left_out: Sequence[str] = ()
 
 
 def test_the_panel_counts_the_work() -> None:
-    said = panel({"device": "cpu"})
+    said = panel({"device": "auto", "paths": {"steps": 7}, "dataset": "digits"})
     assert "20 to train in 10 jobs" in said  # 2 optimizers x (4 + 2 + 4 seeds), 2 in a job
     assert "39 to find in 15 jobs" in said  # 3 sets x (6 + 1 + 6 pairs), 4 in a job
     assert "digits, 10 train and 5 test images\n" in said
     assert "results/small/logs/" in said
-    assert "device=cpu" in said
+    assert "changed   device=auto, paths.steps=7 (by" in said  # the dataset is as it was
     assert "changed" not in panel({})
     assert "left out" not in said
     assert "left out  fig2 (why)" in panel({}, left_out=["fig2 (why)"])
