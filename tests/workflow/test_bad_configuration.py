@@ -174,7 +174,7 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
         (
             {"differences": {"variants": {"none": {"architectures": None}}}},
             "differences.variants.none.architectures",
-            "",
+            "write {}",
         ),
         (
             {"differences": {"base": {"selection": {"keep": 99}}}},

@@ -32,10 +32,28 @@ def test_every_figure_and_table_is_the_default(
     assert len(jobs) + 1 == total  # and the target itself
 
 
-def test_the_gpu_profile_runs_the_paper_one_gpu_job_at_a_time(fresh: Workflow) -> None:
+def test_the_gpu_profile_runs_the_paper_on_the_gpu(fresh: Workflow) -> None:
     done = fresh.run("-n", "--profile", "profiles/gpu", "results/table1.csv")
     assert "scale     paper" in done.stderr
     assert "gpu=1, device=cuda" in done.stdout
+
+
+ALONE = """
+import pathlib, sys, time
+taken = pathlib.Path("taken")
+taken.mkdir()  # an error if another job has it
+time.sleep(3)
+taken.rmdir()
+for name in ("--weights", "--history", "--runs"):
+    pathlib.Path(sys.argv[sys.argv.index(name) + 1]).touch()
+"""
+
+
+def test_one_job_at_a_time_has_the_gpu(clone: Workflow) -> None:
+    """Of two trainings that could run side by side on the cores there are."""
+    (clone.folder / "scripts/train.py").write_text(ALONE)
+    trained = [f"results/smoke/training/fcp/{name}/seeds_0-3.runs.csv" for name in ("sgd", "lbfgs")]
+    clone.run("--cores", "2", *SMOKE, "device=cuda", "--", *trained)
 
 
 def test_one_figure_asks_for_what_it_needs_only(fresh: Workflow) -> None:
@@ -59,7 +77,7 @@ def test_targets_are_figures_and_tables(fresh: Workflow) -> None:
 
 
 def test_the_panel_goes_to_stderr_and_leaves_the_graph_alone(fresh: Workflow) -> None:
-    done = fresh.run("--rulegraph", *SMOKE)
+    done = fresh.run("--rulegraph", *SMOKE, "device=cpu", "dataset=digits")
     assert done.stdout.startswith("digraph")
     assert "Topography" not in done.stdout
     panel = done.stderr
@@ -67,7 +85,7 @@ def test_the_panel_goes_to_stderr_and_leaves_the_graph_alone(fresh: Workflow) ->
     assert "32 to train in 8 jobs" in panel
     assert "72 to find in 24 jobs" in panel
     assert "results/smoke/logs" in panel
-    assert "scale=smoke (by the command line or a profile)" in panel
+    assert "changed   device=cpu (by the command line or a profile)" in panel  # digits is smoke's
 
 
 def test_a_scale_file_changes_the_general_values_and_the_command_line_both(

@@ -115,6 +115,7 @@ def test_the_environment_of_a_rule_has_what_its_code_imports(
     by_name = {
         "train_networks": ["architectures", "optimizers"],
         "find_paths": ["architectures"],
+        "converge_paths": ["architectures"],
         "record_geometry": ["architectures", "optimizers"],
         "import_networks": ["architectures"],
         "prepare_dataset": ["datasets"],
