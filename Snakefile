@@ -54,6 +54,7 @@ localrules:
 rule data:
     input:
         DATA,
+        data_of_studies(config["geometry"]["studies"]),
 
 
 rule figures:

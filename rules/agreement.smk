@@ -16,7 +16,7 @@ SHOWN = [*(figure for figure in FIGURES if figure != "fig1"), CONVERGED]
 
 rule judge_agreement:
     input:
-        claims="config/claims.yaml",
+        claims=local("config/claims.yaml"),
         selections=selection_files(ARCHITECTURES),
         histories=history_files(ARCHITECTURES),
         sets=expand(
@@ -66,8 +66,10 @@ rule publish_agreement:
         "<logs>/publish_agreement.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
     shell:
-        "cp {input:q} results/ > {log:q} 2>&1"
+        "cp {input:q} {params.folder:q}/ > {log:q} 2>&1"
 
 
 rule write_manifest:
@@ -81,6 +83,8 @@ rule write_manifest:
         "../envs/analysis.yaml"
     params:
         code=code_id("write_manifest.py"),
+        # The manifest lists them too, without asking for them.
+        others=other_results,
         root=subpath(output.manifest, parent=True),
     shell:
         "exec python scripts/write_manifest.py --root {params.root:q} > {log:q} 2>&1"
@@ -107,9 +111,11 @@ rule reproduction:
     params:
         settings=json.dumps(config),
         run=RUN_DESCRIPTION,
+        # Not inputs: networks and searches that were copied here may have come without.
+        benchmarks=benchmark_files(),
         target="docs/reproduction",
     shell:
         "exec python scripts/publish_reproduction.py --figures {input.figures:q}"
         " --tables {input.tables:q} --agreement {input.agreement:q} --settings {params.settings:q}"
         " --run {params.run:q} --histories {input.histories:q} --searches {input.searches:q}"
-        " --target {params.target:q} > {log:q} 2>&1"
+        " --benchmarks {params.benchmarks:q} --target {params.target:q} > {log:q} 2>&1"

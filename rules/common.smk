@@ -14,6 +14,7 @@ from topography import configuration, fingerprint, orphans, provenance, run_lock
 from topography.errors import TopographyError
 from topography.naming import DEFAULT
 from topography.sets import COMPARISONS
+from topography.storage import checksum_path
 
 # `python` in a command is the one that runs Snakemake, also without an activated environment; an
 # environment of --sdm conda still comes first.
@@ -258,6 +259,17 @@ def path_files(wildcards):
     )
 
 
+def path_jobs():
+    """Every path-finding job of the scale, as the part of its files' names that tells it."""
+    return [
+        f"{landscape}/{architecture}/{name}/pairs_{pairs}"
+        for landscape in ("train", "test")
+        for architecture in ARCHITECTURES
+        for name in configuration.joined_sets(config, architecture, landscape)
+        for pairs in configuration.pair_batches(config, architecture)
+    ]
+
+
 def history_files(architectures):
     """Loss curves of all training jobs of some architectures; weights from elsewhere have none."""
     return [
@@ -317,6 +329,22 @@ def search_files():
     ]
 
 
+def benchmark_files():
+    """Times of every training and path search of the scale, if it has been done here."""
+    jobs = [
+        file.removesuffix(".history.csv").replace(
+            "<results>/training", "train_networks"
+        )
+        for file in history_files(ARCHITECTURES)
+    ]
+    jobs += [f"find_paths/{job}" for job in path_jobs()]
+    jobs += [
+        file.removesuffix(".csv").replace("<results>/converged", "converge_paths")
+        for file in search_files()
+    ]
+    return [f"results/{config['scale']}/benchmarks/{job}.tsv" for job in jobs]
+
+
 def settings_in_force():
     """What published numbers depend on, by architecture."""
     return {
@@ -340,13 +368,6 @@ def result_files():
         for optimizer in configuration.imported(config, architecture)
         for end in ("safetensors", "runs.csv")
     ]
-    paths = [
-        f"<results>/paths/{landscape}/{architecture}/{name}/pairs_{pairs}.safetensors"
-        for landscape in ("train", "test")
-        for architecture in ARCHITECTURES
-        for name in configuration.joined_sets(config, architecture, landscape)
-        for pairs in configuration.pair_batches(config, architecture)
-    ]
     by_set = ["sets/{architecture}/{set}.safetensors", "pairs/{architecture}/{set}.csv"]
     by_architecture = [
         "statistics/{architecture}.csv",
@@ -365,7 +386,7 @@ def result_files():
             f"<results>/{name}"
             for name in expand(by_set, architecture=ARCHITECTURES, set=SETS)
         ],
-        *paths,
+        *[f"<results>/paths/{job}.safetensors" for job in path_jobs()],
         *barrier_files("train"),
         *barrier_files("test"),
         *search_files(),
@@ -384,6 +405,15 @@ def result_files():
         *expand("<results>/tables/{name}.{end}", name=TABLES, end=["csv", "md"]),
         *expand("<results>/agreement/agreement.{end}", end=["csv", "md", "html"]),
     ]
+
+
+def other_results(wildcards):
+    """Parameter of a rule that changes with results of the scale that are made on request only."""
+    folder = Path(f"results/{config['scale']}")
+    expected = {Path(file.replace("<results>", str(folder))) for file in result_files()}
+    expected |= {checksum_path(file) for file in expected}
+    others = set(provenance.results_below(folder)) - expected
+    return sorted(f"{file} {file.stat().st_mtime_ns}" for file in others)
 
 
 def describe_run():
@@ -414,8 +444,17 @@ def geometry_json(wildcards):
 
 def geometry_data(wildcards):
     """Input of a rule: the datasets that the runs of its study need."""
-    runs = configuration.geometry_runs(config, wildcards.study).values()
-    names = {run["dataset"] for run in runs if run["function"] is None}
+    return data_of_studies([wildcards.study])
+
+
+def data_of_studies(studies):
+    """The datasets that the runs of some studies of the geometry of paths need."""
+    names = {
+        run["dataset"]
+        for study in studies
+        for run in configuration.geometry_runs(config, study).values()
+        if run["function"] is None
+    }
     return [f"results/data/{name}.safetensors" for name in sorted(names)]
 
 

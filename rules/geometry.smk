@@ -69,7 +69,7 @@ rule judge_geometry:
             "<results>/geometry/records/{study}.safetensors", study=GEOMETRY_STUDIES
         ),
         probes="<results>/geometry/records/controls.probes.csv",
-        claims="config/geometry_claims.yaml",
+        claims=local("config/geometry_claims.yaml"),
     output:
         csv="<results>/geometry/claims.csv",
         markdown="<results>/geometry/claims.md",
@@ -98,8 +98,10 @@ rule publish_geometry:
         figure="|".join(GEOMETRY_PANELS),
     conda:
         "../envs/analysis.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
     shell:
-        "cp {input:q} results/geometry/ > {log:q} 2>&1"
+        "cp {input:q} {params.folder:q}/ > {log:q} 2>&1"
 
 
 rule publish_geometry_claims:
@@ -111,5 +113,7 @@ rule publish_geometry_claims:
         "<logs>/publish_geometry_claims.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
     shell:
-        "cp {input:q} results/geometry/ > {log:q} 2>&1"
+        "cp {input:q} {params.folder:q}/ > {log:q} 2>&1"

@@ -99,5 +99,7 @@ rule publish_table:
         table="|".join([*TABLES, "differences"]),
     conda:
         "../envs/analysis.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
     shell:
-        "cp {input:q} results/ > {log:q} 2>&1"
+        "cp {input:q} {params.folder:q}/ > {log:q} 2>&1"

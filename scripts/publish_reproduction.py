@@ -18,6 +18,7 @@ def parse_arguments() -> argparse.Namespace:
         "--tables": "tables to publish",
         "--agreement": "the agreement report: .html, .csv and .md",
         "--searches": "tables of path searches, below barriers/ and converged/ of the scale",
+        "--benchmarks": "times of all trainings and path searches, of which some may be missing",
     }
     for name, text in lists.items():
         parser.add_argument(name, type=Path, nargs="+", required=True, help=text)
@@ -52,9 +53,10 @@ def main() -> None:
     config = arguments.settings
     agreement = next(file for file in arguments.agreement if file.suffix == ".csv")
     results = arguments.run.parent
-    times = reproduction.times(results / "benchmarks", config["architectures"])
+    benchmarks = [file for file in arguments.benchmarks if file.exists()]
+    times = reproduction.times(results, benchmarks)
     trainings = reproduction.trainings(results, arguments.histories)
-    searches = reproduction.searches(results, arguments.searches)
+    searches = reproduction.searches(results, arguments.searches, benchmarks)
     networks = reproduction.can_be_published(trainings)
     run = {**_read(arguments.run), **_origin(arguments.figures)}
     with reproduction.replaced(arguments.target) as folder:

@@ -73,28 +73,28 @@ def machine() -> str:
     return f"{processor()}, {os.cpu_count()} cores, {system}"
 
 
-def times(benchmarks: Path, architectures: Iterable[str]) -> pd.DataFrame:
+def times(results: Path, benchmarks: Iterable[Path]) -> pd.DataFrame:
     """Jobs, ``wall_hours``, ``core_hours`` and ``largest_MB`` of each costly stage, by network.
 
     Hours are sums over the jobs. Snakemake writes what they are read from: of a job that was
     interrupted it knows the last start only, and it looks at the processor time every 30 seconds.
 
     Args:
-        benchmarks: folder ``<stage>/.../<architecture>/.../*.tsv``.
-        architectures: networks to count.
+        results: folder of the scale.
+        benchmarks: ``results/benchmarks/<stage>/<architecture>/...tsv``, those of find_paths with
+            the landscape before the architecture.
 
     Raises:
-        ProvenanceError: there is no benchmark of them.
+        ProvenanceError: there is none.
     """
     rows = []
-    for file in sorted(benchmarks.rglob("*.tsv")):
-        stage, *folders = file.relative_to(benchmarks).parent.parts
-        networks = [name for name in architectures if name in folders]
-        if networks:
-            job = pd.read_csv(file, sep="\t").iloc[-1]
-            rows.append((stage, networks[0], job["s"], job["cpu_time"], job["max_rss"]))
+    for file in benchmarks:
+        stage, *names = file.relative_to(results / "benchmarks").parts
+        network = names[1] if stage == SEARCH_STAGES["barriers"] else names[0]
+        job = pd.read_csv(file, sep="\t").iloc[-1]
+        rows.append((stage, network, job["s"], job["cpu_time"], job["max_rss"]))
     if not rows:
-        raise ProvenanceError(f"There are no benchmarks in {benchmarks}. Run the scale first.")
+        raise ProvenanceError(f"{results} has no times of any job. Run the scale first.")
     jobs = pd.DataFrame(rows, columns=["stage", "network", "s", "cpu_time", "max_rss"])
     grouped = jobs.groupby(["stage", "network"], sort=False)
     return pd.DataFrame(
@@ -126,21 +126,19 @@ def trainings(results: Path, histories: Iterable[Path]) -> list[Path]:
     ]
 
 
-def searches(results: Path, tables: Iterable[Path]) -> list[Path]:
+def searches(results: Path, tables: Iterable[Path], benchmarks: Iterable[Path]) -> list[Path]:
     """Every file about some path searches: tables with a row per pair, checksums and times.
 
     Args:
         results: folder of the scale.
         tables: ``results/barriers/<landscape>/<architecture>/<set>.csv`` and
             ``results/converged/<architecture>/<set>.csv``.
+        benchmarks: as for `times`; those of other stages are left out.
     """
-    files = []
-    for table in tables:
-        kind, *names = table.relative_to(results).with_suffix("").parts
-        times = (results / "benchmarks" / SEARCH_STAGES[kind]).joinpath(*names)
-        files += [*table.parent.glob(f"{table.name}*"), *times.glob("*.tsv")]
-        files += times.parent.glob(f"{times.name}.tsv")
-    return sorted(files)
+    folders = [results / "benchmarks" / stage for stage in SEARCH_STAGES.values()]
+    measured = [file for file in benchmarks if set(folders) & set(file.parents)]
+    found = [file for table in tables for file in table.parent.glob(f"{table.name}*")]
+    return sorted([*found, *measured])
 
 
 def copy_computed(results: Path, files: Iterable[Path], folder: Path) -> None:
@@ -170,6 +168,7 @@ def readme(
     whether the trained networks are in it.
     """
     commit = run["commit"].split(",")[0]
+    kept = " ".join(str(folder / name) for name in [SEARCHES, *[TRAININGS] * networks])
     judged = agreement[agreement["settings"] != NOT_RUN]
     missing = agreement.loc[agreement["settings"] == NOT_RUN, "network"].unique()
     verdicts = ", ".join(tallies(judged).values())
@@ -179,8 +178,13 @@ def readme(
         f"{verdicts}: see [`agreement.md`](agreement.md), or [`agreement.html`](agreement.html) "
         "with the figures." + (f" Not run: {', '.join(missing)}." if len(missing) else ""),
         "",
-        f"Made on {run['date'][:10]} from commit {run['commit']}, dataset {run['dataset']}, seeds "
-        f"{run['seeds']}, trained on {run['device']}. The workflow ran on: {machine()}.",
+        f"Put together at commit {run['commit']}, with figures up to {run['date'][:10]}; dataset "
+        f"{run['dataset']}, seeds {run['seeds']}, trained on {run['device']}. The workflow ran on: "
+        f"{machine()}.",
+        "",
+        "What had been computed before, by code that may have been another, was kept. A figure "
+        f"names its commit in the JSON file beside it; for the rest `git log -- {kept}` tells when "
+        "it came in.",
         "",
         "## Make it again",
         "",

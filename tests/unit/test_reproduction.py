@@ -21,26 +21,32 @@ def benchmark(file: Path, seconds: float, cpu: float, memory: float) -> None:
 
 
 @pytest.fixture
-def benchmarks(tmp_path: Path) -> Path:
-    folder = tmp_path / "benchmarks"
-    benchmark(folder / "train_networks/fcp/sgd/seeds_0-1.tsv", 3600, 1800, 10)
-    benchmark(folder / "train_networks/fcp/lbfgs/seeds_0-1.tsv", 1800, 1800, 30)
-    benchmark(folder / "train_networks/lenet/sgd/seeds_0-1.tsv", 1, 1, 1)
-    benchmark(folder / "find_paths/train/fcp/sgd_test/pairs_0-2.tsv", 720, 360, 20)
-    benchmark(folder / "geometry/main.tsv", 1, 1, 1)
-    return folder
+def times(tmp_path: Path) -> pd.DataFrame:
+    jobs = {
+        "train_networks/fcp/sgd/seeds_0-1.tsv": (3600, 1800, 10),
+        "train_networks/fcp/lbfgs/seeds_0-1.tsv": (1800, 1800, 30),
+        "find_paths/train/fcp/sgd_test/pairs_0-2.tsv": (720, 360, 20),
+        "converge_paths/fcp/sgd_test.tsv": (360, 180, 20),
+    }
+    for name, measured in jobs.items():
+        benchmark(tmp_path / "benchmarks" / name, *measured)
+    benchmark(
+        tmp_path / "benchmarks/train_networks/fcp/sgd/seeds_0-0.tsv", 1, 1, 1
+    )  # not asked for
+    return reproduction.times(tmp_path, [tmp_path / "benchmarks" / name for name in jobs])
 
 
-def test_times_are_sums_over_the_jobs_of_a_stage_and_a_network(benchmarks: Path) -> None:
-    rows = reproduction.times(benchmarks, ["fcp"]).set_index("stage")
+def test_times_are_sums_over_the_jobs_of_a_stage_and_a_network(times: pd.DataFrame) -> None:
+    rows = times.set_index("stage")
     assert rows.loc["train_networks"].tolist() == ["fcp", 2, 1.5, 1.0, 30]
     assert rows.loc["find_paths"].tolist() == ["fcp", 1, 0.2, 0.1, 20]
-    assert len(rows) == 2
+    assert rows.loc["converge_paths"].tolist() == ["fcp", 1, 0.1, 0.05, 20]
+    assert len(rows) == 3
 
 
-def test_times_of_nothing_are_refused(benchmarks: Path) -> None:
-    with pytest.raises(ProvenanceError, match="no benchmarks"):
-        reproduction.times(benchmarks, ["lstm"])
+def test_times_of_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProvenanceError, match="no times"):
+        reproduction.times(tmp_path, [])
 
 
 def test_the_published_configuration_makes_the_same_configuration(tmp_path: Path) -> None:
@@ -59,7 +65,7 @@ def test_the_environment_names_python_and_what_computes() -> None:
 
 
 def test_the_page_tells_what_came_out_what_is_missing_and_how_to_make_it_again(
-    benchmarks: Path,
+    times: pd.DataFrame,
 ) -> None:
     agreement = pd.DataFrame(
         {
@@ -71,7 +77,6 @@ def test_the_page_tells_what_came_out_what_is_missing_and_how_to_make_it_again(
     )
     run = {"scale": "reduced", "dataset": "mnist", "commit": "0123abc, modified"}
     run |= {"seeds": "fcp 0-11", "device": "cpu", "date": "2026-01-02T03:04:05+00:00"}
-    times = reproduction.times(benchmarks, ["fcp"])
     page = reproduction.readme(run, agreement, times, Path("docs/reproduction"), networks=True)
     assert "1 agrees, 1 differs, 0 inconclusive, 0 not comparable" in page
     assert "Not run: LSTM." in page
@@ -88,7 +93,7 @@ def test_the_page_tells_what_came_out_what_is_missing_and_how_to_make_it_again(
     assert "trainings" not in without_git
     assert "cp -r docs/reproduction/searches/. results/reduced/\n" in page
     assert "| train_networks | FCP | 2 | 1.50 | 1.00 | 30 |" in page
-    assert "| all | | 3 | 1.70 | 1.10 | |" in page
+    assert "| all | | 4 | 1.80 | 1.15 | |" in page
 
 
 def write(file: Path, size: int = 1) -> Path:
@@ -129,11 +134,15 @@ def test_searches_come_with_times_for_each_set(tmp_path: Path) -> None:
     ]
     write(results / "barriers/train/fcp/sgd_train.csv.sha256")
     write(results / "barriers/train/fcp/sgd_test.csv")  # not asked for
-    write(results / "benchmarks/find_paths/train/fcp/sgd_train/pairs_0-6.tsv")
-    write(results / "benchmarks/find_paths/test/fcp/sgd_train/pairs_0-6.tsv")
-    write(results / "benchmarks/converge_paths/fcp/sgd_train.tsv")
+    benchmarks = [
+        write(results / "benchmarks/find_paths/train/fcp/sgd_train/pairs_0-6.tsv"),
+        write(results / "benchmarks/converge_paths/fcp/sgd_train.tsv"),
+        write(results / "benchmarks/train_networks/fcp/sgd/seeds_0-2.tsv"),
+    ]
+    write(results / "benchmarks/find_paths/train/fcp/sgd_train/pairs_0-27.tsv")  # another cut
     write(results / "paths/train/fcp/sgd_train/pairs_0-6.safetensors")
-    reproduction.copy_computed(results, reproduction.searches(results, tables), folder)
+    files = reproduction.searches(results, tables, benchmarks)
+    reproduction.copy_computed(results, files, folder)
     assert names(folder) == {
         "barriers/train/fcp/sgd_train.csv",
         "barriers/train/fcp/sgd_train.csv.sha256",

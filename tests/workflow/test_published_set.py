@@ -11,6 +11,7 @@ import pytest
 
 from clones import SMOKE, Workflow, copy_repository
 from topography import configuration, provenance
+from topography.storage import write_table
 
 MANIFEST = "results/smoke/manifest.csv"
 
@@ -60,6 +61,13 @@ def test_the_results_of_a_scale_can_be_verified(reported: Workflow) -> None:
         "barriers/test/fcp/sgd_test.csv",
     ):
         assert path in set(listed)
+
+    # What is made on request is listed when it is there.
+    later = reported.folder / "results/smoke/geometry/later.csv"
+    write_table(later, pd.DataFrame({"a": [1]}))
+    assert {job.rule for job in reported.jobs(MANIFEST, *SMOKE)} == {"write_manifest"}
+    shutil.rmtree(later.parent)
+    assert reported.jobs(MANIFEST, *SMOKE) == []
 
 
 def go_on_from(folder: Path, workflow: Workflow) -> None:
