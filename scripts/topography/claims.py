@@ -21,7 +21,7 @@ NOT_COMPARABLE = "not comparable at this scale"
 VERDICTS = (AGREES, DIFFERS, INCONCLUSIVE, NOT_COMPARABLE)
 
 LEVEL = 0.95
-RESAMPLES = 2000
+RESAMPLES = 20_000
 RESAMPLING_SEED = 0
 # With three runs a side, even a complete separation has p = 0.1 in a two-sided Mann-Whitney test.
 FEWEST_RUNS = 4
