@@ -10,7 +10,15 @@ from snakemake.common.configfile import load_configfile
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from topography import configuration, fingerprint, orphans, provenance, run_lock
+from topography import (
+    configuration,
+    configuration_checks,
+    fingerprint,
+    orphans,
+    provenance,
+    run_lock,
+    start_panel,
+)
 from topography.errors import TopographyError
 from topography.naming import DEFAULT
 from topography.sets import COMPARISONS
@@ -71,7 +79,7 @@ def check_configuration(sources):
     schema = load_configfile("config/schema.yaml")
     library = Path(workflow.basedir, "scripts", "topography")
     with told_by_snakemake():
-        configuration.check(config, schema, sources, library)
+        configuration_checks.check(config, schema, sources, library)
 
 
 SOURCES = configuration_sources()
@@ -93,7 +101,7 @@ if workflow.is_main_process:
 
 def show_panel(left_out):
     """Say on stderr, so that `snakemake --dag | dot` keeps working, what this run asks for."""
-    panel = configuration.summary(config, SOURCES, left_out)
+    panel = start_panel.summary(config, SOURCES, left_out)
     print(panel, file=sys.stderr, flush=True)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from topography import command_line, configuration, preflight, provenance
+from topography import command_line, configuration, configuration_checks, preflight, provenance
 from topography.errors import TopographyError
 from topography.preflight import ERROR, OK, WARNING, Finding
 
@@ -57,7 +57,7 @@ def findings(arguments: argparse.Namespace) -> Iterator[Finding]:
         return
     run = snakemake_options(arguments)
     try:
-        config = configuration.read(Path.cwd(), changes(run))
+        config = configuration_checks.read(Path.cwd(), changes(run))
         provenance.require_same_dataset(RESULTS / config["scale"], config["dataset"])
     except TopographyError as error:
         yield Finding(ERROR, "configuration", str(error))

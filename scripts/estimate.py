@@ -48,7 +48,7 @@ def main() -> None:
     args = arguments()
     import torch
 
-    from topography import configuration, cost, probe
+    from topography import configuration, configuration_checks, cost, probe
     from topography.device import choose_device, set_up_processor
 
     if args.settings is None:
@@ -57,7 +57,7 @@ def main() -> None:
             changes = configuration.merge(changes, configuration.load(file))
         if args.scale is not None:
             changes["scale"] = args.scale
-        config = configuration.read(REPOSITORY, changes)
+        config = configuration_checks.read(REPOSITORY, changes)
     else:
         config = args.settings
     set_up_processor(threads=1)

@@ -17,6 +17,7 @@ from topography import (
     claims,
     command_line,
     configuration,
+    configuration_checks,
     storage,
     weight_statistics,
 )
@@ -314,7 +315,7 @@ def test_a_setting_of_sgd_that_is_off_unless_given_departs_when_it_is_given():
 @pytest.mark.parametrize("architecture", ["fcp", "lenet", "autoencoder", "lstm"])
 def test_scale_reduced_trains_as_published_numbers_need_it(architecture: str) -> None:
     changes = configuration.load(REPOSITORY / "config/reduced.yaml")
-    config = configuration.read(REPOSITORY, changes)
+    config = configuration_checks.read(REPOSITORY, changes)
     actual = {
         **configuration.for_architecture(config, architecture),
         "architecture": configuration.architecture_settings(config, architecture),

@@ -9,7 +9,7 @@ from torch import Tensor
 import converge_paths
 import find_paths
 from reference.data import REPOSITORY
-from topography import configuration, convergence_job, cost, probe
+from topography import configuration_checks, convergence_job, cost, probe
 from topography.architectures.base import Architecture, Parameter
 from topography.errors import TopographyError
 from topography.objective import Objective
@@ -122,7 +122,7 @@ def test_converged_paths_are_counted_as_searches_that_never_settle_run(
     fine_points: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        convergence_job, "settled", lambda first, lowest, now, tolerance: now == torch.inf
+        convergence_job, "settled", lambda first, lowest, previous, now, tolerance: now == torch.inf
     )
     settings = {
         "first": {**PATHS, "fine_points": fine_points, "images_per_step": 11},
@@ -149,7 +149,7 @@ def test_converged_paths_are_counted_as_searches_that_never_settle_run(
 
 
 def scale(name: str, changes: dict | None = None) -> dict:
-    return configuration.read(REPOSITORY, {"scale": name, **(changes or {})})
+    return configuration_checks.read(REPOSITORY, {"scale": name, **(changes or {})})
 
 
 def total(config: dict, kind: str) -> int:

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from clones import REPOSITORY
-from topography import configuration, provenance, reproduction, storage
+from topography import configuration_checks, provenance, reproduction, storage
 from topography.agreement import CUT, NOT_RUN
 from topography.provenance import ProvenanceError
 
-CONFIG = configuration.read(REPOSITORY, {"scale": "smoke", "only": ["fcp", "lstm"]})
+CONFIG = configuration_checks.read(REPOSITORY, {"scale": "smoke", "only": ["fcp", "lstm"]})
 
 
 def benchmark(file: Path, seconds: float, cpu: float, memory: float) -> None:
@@ -53,7 +53,7 @@ def test_the_published_configuration_makes_the_same_configuration(tmp_path: Path
     config = {**CONFIG, "data_source": "/somewhere/of/mine", "device": "cuda"}
     text = reproduction.published_configuration(config)
     assert "/somewhere" not in text
-    again = configuration.read(REPOSITORY, yaml.safe_load(text))
+    again = configuration_checks.read(REPOSITORY, yaml.safe_load(text))
     assert again == {**CONFIG, "data_source": again["data_source"], "device": again["device"]}
 
 

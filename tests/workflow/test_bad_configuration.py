@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from clones import REPOSITORY, SMOKE, Workflow
-from topography import configuration, signatures
+from topography import configuration, configuration_checks, signatures
 from topography.configuration import ConfigurationError
 
 LIBRARY = REPOSITORY / "scripts" / "topography"
@@ -33,7 +33,9 @@ def refusal(change: dict[str, Any], base: dict[str, Any] = BASE) -> str:
     """The message about the configuration with a change made to it by a file."""
     config = configuration.merge(base, change)
     with pytest.raises(ConfigurationError) as refused:
-        configuration.check(config, SCHEMA, [("mine.yaml", change), ("config.yaml", base)], LIBRARY)
+        configuration_checks.check(
+            config, SCHEMA, [("mine.yaml", change), ("config.yaml", base)], LIBRARY
+        )
     return str(refused.value)
 
 
@@ -43,7 +45,7 @@ def test_the_scales_of_the_repository_are_accepted(scale: str) -> None:
     if scale != "laptop":
         changes = yaml.safe_load((REPOSITORY / f"config/{scale}.yaml").read_text())
     config = configuration.merge(COMPLETE, changes)
-    configuration.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
+    configuration_checks.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
 
 
 PAPER_VALUES = {
@@ -293,7 +295,7 @@ def test_networks_from_elsewhere_are_not_held_against_seeds() -> None:
         "architectures": {"lenet": {"override": {"selection": {"keep": 48}}}},
     }
     config = configuration.merge(BASE, change)
-    configuration.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
+    configuration_checks.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
     del change["weights"]["lenet"]["sgd"]
     assert "override.selection.keep (in mine.yaml) is 48, but training.seeds" in refusal(change)
 
@@ -302,7 +304,7 @@ def test_every_setting_of_sgd_is_accepted() -> None:
     settings = {"momentum": 0.9, "weight_decay": 1e-4, "gradient_clip": None}
     change = {"optimizers": {"sgd": {**settings, "warmup_epochs": 1, "cosine_annealing": True}}}
     config = configuration.merge(BASE, change)
-    configuration.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
+    configuration_checks.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
     known = SCHEMA["$defs"]["optimizers"]["properties"]["sgd"]["properties"]
     assert set(known) == set(signatures.settings_of(LIBRARY, "optimizer", "sgd"))
 
@@ -399,7 +401,9 @@ def test_networks_that_read_colour_images_are_accepted() -> None:
         "architectures": {"mlp": {"inputs": 3072}, "resnet": {}},
     }
     config = configuration.merge(BASE, change)
-    configuration.check(config, SCHEMA, [("mine.yaml", change), ("config.yaml", BASE)], LIBRARY)
+    configuration_checks.check(
+        config, SCHEMA, [("mine.yaml", change), ("config.yaml", BASE)], LIBRARY
+    )
 
 
 PROBES = {"interval": 8, "sizes": [16, 64], "minibatches": 3, "size": 64}
@@ -437,7 +441,7 @@ def test_a_default_that_one_run_makes_impossible_names_the_run() -> None:
 def test_what_each_dataset_holds_is_known() -> None:
     names = {path.stem for path in (LIBRARY / "datasets").glob("[!_]*.py")}
     grey = {"digits", "fashion_mnist", "mnist"}
-    assert names == grey | {*configuration.COLOUR_DATASETS, *configuration.TEXTS}
+    assert names == grey | {*configuration_checks.COLOUR_DATASETS, *configuration_checks.TEXTS}
 
 
 def test_a_missing_key_is_named() -> None:

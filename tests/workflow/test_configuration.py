@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from topography import configuration
+from topography import configuration, start_panel
 from topography.configuration import Batch
 
 
@@ -137,7 +137,7 @@ def panel(changed: dict, *weaker: tuple[str, dict], left_out: Sequence[str] = ()
     config: dict = {}
     for _, content in reversed(sources):
         config = configuration.merge(config, content)
-    return configuration.summary(config, sources, left_out)
+    return start_panel.summary(config, sources, left_out)
 
 
 def test_the_panel_counts_the_work() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import estimate
 from clones import SMOKE, Workflow
-from topography import configuration, cost
+from topography import configuration, configuration_checks, cost
 from topography.errors import TopographyError
 
 COLUMNS = ["rule", "architecture", "part", "jobs", "minutes_per_job", "core_hours"]
@@ -52,7 +52,7 @@ def test_the_target_gets_the_configuration_that_the_command_puts_together(
     words = shlex.split(line)
     given = json.loads(words[words.index("--settings") + 1])
     changes = configuration.merge(configuration.load(file), {"scale": "smoke"})
-    assert given == configuration.read(fresh.folder, changes)
+    assert given == configuration_checks.read(fresh.folder, changes)
     assert given["training"]["seeds"] == 5
 
 
@@ -71,7 +71,7 @@ def test_the_estimate_of_a_scale(fresh: Workflow) -> None:
 
 
 def smoke_stages(workflow: Workflow) -> list[cost.Stage]:
-    return cost.stages(configuration.read(workflow.folder, {"scale": "smoke"}), "cpu")
+    return cost.stages(configuration_checks.read(workflow.folder, {"scale": "smoke"}), "cpu")
 
 
 def test_without_benchmark_files_there_is_nothing_to_compare_with(fresh: Workflow) -> None:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from clones import REPOSITORY, Workflow
-from topography import configuration
+from topography import configuration, configuration_checks, start_panel
 from topography.configuration import ConfigurationError, Key
 
 LIBRARY = REPOSITORY / "scripts/topography"
@@ -108,7 +108,7 @@ def changed(draw: some.DrawFn, *, wild: bool) -> tuple[dict[str, Any], list[Key]
 def refused(config: dict[str, Any]) -> list[str]:
     """The problems of a configuration, each beginning with its key; none if it is accepted."""
     try:
-        configuration.check(config, SCHEMA, [("mine.yaml", config)], LIBRARY)
+        configuration_checks.check(config, SCHEMA, [("mine.yaml", config)], LIBRARY)
     except ConfigurationError as refusal:
         problems = str(refusal).split("\n- ")[1:]
         assert problems
@@ -144,7 +144,7 @@ def test_a_configuration_works_or_its_wrong_key_is_named(drawn: tuple[dict, list
     for name in (config["scale"], config["dataset"], *config["architectures"]):
         assert name.isidentifier()
     assert all(name.isidentifier() for name in configuration.set_names(config))
-    configuration.summary(config, [("mine.yaml", {}), ("config.yaml", config)])
+    start_panel.summary(config, [("mine.yaml", {}), ("config.yaml", config)])
     for architecture in config["architectures"]:
         assert configuration.seed_batches(config, architecture)
         assert configuration.pair_batches(config, architecture)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from clones import SMOKE, Workflow, copy_repository
-from topography import configuration, provenance
+from topography import configuration, configuration_checks, provenance
 from topography.storage import write_table
 
 MANIFEST = "results/smoke/manifest.csv"
@@ -85,7 +85,7 @@ def test_a_reproduction_is_published_and_verified(reported: Workflow, tmp_path: 
     assert {"README.md", "agreement.html", "figures/fig4.json", "tables/table1.md"} <= names
     assert "figures/fig4_converged.pdf" in names
     again = configuration.load(published / "configuration.yaml")
-    assert configuration.read(workflow.folder, again) == configuration.read(
+    assert configuration_checks.read(workflow.folder, again) == configuration_checks.read(
         workflow.folder, {"scale": "smoke"}
     )
     times = pd.read_csv(published / "times.csv").groupby("stage")["jobs"].sum()

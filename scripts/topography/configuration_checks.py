@@ -1,0 +1,503 @@
+"""Whether a configuration can work: what the schema says, and what needs more than one key.
+
+Every problem is found at once, and told with its place and its cure.
+"""
+
+import difflib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from topography import signatures
+from topography.configuration import (
+    ConfigurationError,
+    Key,
+    Settings,
+    Source,
+    architecture_settings,
+    chosen_architectures,
+    for_architecture,
+    geometry_runs,
+    has_key,
+    imported,
+    load,
+    merge,
+    place_of,
+    set_names,
+    source_of,
+    trained_as,
+    values_by_key,
+    variants,
+    with_variant,
+)
+from topography.naming import DEFAULT
+
+# Datasets that hold something else than grey images of 28 x 28 pixels, and the architectures that
+# read only such images. Of datasets and architectures that are not ours, the jobs say so.
+COLOUR_DATASETS = ("cifar10",)
+TEXTS = ("descriptions", "text", "wikitext2")
+GREY_ARCHITECTURES = ("fcp", "lenet", "autoencoder", "lstm")
+TEXT_ARCHITECTURES = ("transformer",)
+
+HOW_TO_WRITE_NUMBERS = (
+    "YAML reads 1e-4 and 1.0e4 as text: write 1.0e-4 and 1.0e+4, with point and sign, and no quotes"
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One unusable key, what is wrong with it, and how to mend it."""
+
+    key: Key
+    what: str
+    fix: str
+
+
+def read(folder: Path, changes: Settings) -> dict[str, Any]:
+    """The checked configuration in a folder, put together as the workflow does it.
+
+    changes: as files and values of the command line or a profile make them; they may name a scale.
+
+    Raises:
+        ConfigurationError: there is no such scale, or the configuration cannot be used.
+    """
+    own = load(folder / "config.yaml")
+    sources = [("the command line, a file or a profile", changes), ("config.yaml", own)]
+    scale = changes.get("scale", own["scale"])
+    if scale != "laptop":
+        sources.insert(1, (f"config/{scale}.yaml", load(folder / "config" / f"{scale}.yaml")))
+    config: dict[str, Any] = {}
+    for _, content in reversed(sources):
+        config = merge(config, content)
+    schema = load(folder / "config" / "schema.yaml")
+    check(config, schema, sources, folder / "scripts" / "topography")
+    return config | {"architectures": chosen_architectures(config)}
+
+
+def check(
+    config: Settings,
+    schema: Settings,
+    sources: Sequence[Source],
+    library: Path,
+) -> None:
+    """Refuse a configuration that cannot work.
+
+    sources: what the configuration was merged from, as (name, content), the strongest first;
+        used to say where a wrong value stands.
+    library: folder of the package, with `architectures/`, `optimizers/` and `datasets/` in it.
+
+    Raises:
+        ConfigurationError: with all problems found.
+    """
+    problems = list(dict.fromkeys(_schema_problems(config, schema)))
+    if not problems:  # the rest relies on the shape that the schema promises
+        problems = [
+            *_texts_for_numbers(config),
+            *_unknown_modules(config, library),
+            *dict.fromkeys(_unknown_settings(config, library)),
+            *_unknown_choices(config),
+            *_unreadable_dataset(config),
+            *_unknown_sets(config),
+            *_unknown_weights(config),
+        ]
+    if not problems:
+        problems = [*_impossible_values(config), *_impossible_runs(config)]
+    if not problems:
+        problems = list(_impossible_variants(config, schema, library))
+    if problems:
+        raise ConfigurationError(
+            "\n".join(
+                ["The configuration cannot be used:"]
+                + [
+                    f"- {'.'.join(problem.key)} (in {source_of(problem.key, sources)}) "
+                    f"{problem.what}. {problem.fix}."
+                    for problem in problems
+                ]
+            )
+        )
+
+
+_TYPES = {
+    "object": "a section of keys",
+    "array": "a list",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+
+
+def _schema_problems(config: Settings, schema: Settings) -> Iterator[Problem]:
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(config):
+        key = tuple(map(str, error.absolute_path))
+        expected = error.validator_value
+        described = error.schema.get("description")
+        fix = f"It is {described}" if described else "See config.yaml for what belongs there"
+        if error.validator == "additionalProperties":
+            known = list(error.schema.get("properties", {}))
+            for name in error.instance:
+                if name not in known:
+                    yield Problem((*key, str(name)), "is not a known key", _suggest(name, known))
+        elif error.validator == "required":
+            for name in expected:
+                if name not in error.instance:
+                    yield Problem(
+                        (*key, name),
+                        "is missing",
+                        "Copy its line from the repository's config.yaml",
+                    )
+        elif error.validator == "type":
+            types = [expected] if isinstance(expected, str) else expected
+            what = f"must be {' or '.join(_TYPES[name] for name in types)}, not {error.instance!r}"
+            if isinstance(error.instance, str) and types[0] in ("integer", "number", "object"):
+                fix += (
+                    f". {HOW_TO_WRITE_NUMBERS}. A nested value given with --config arrives as "
+                    "text: put it into a file and pass that with --configfile"
+                )
+            elif error.instance is None and types[0] == "object":
+                fix = "For a section without keys write {}"
+            yield Problem(key, what, fix)
+        elif error.validator in ("enum", "const"):
+            choices = expected if isinstance(expected, list) else [expected]
+            yield Problem(
+                key,
+                f"is {error.instance!r}, which is not a choice",
+                f"Choose one of {', '.join(map(str, choices))}",
+            )
+        elif error.validator == "contains":
+            yield Problem(key, f"lacks {error.schema['contains']['const']!r}", fix)
+        else:  # limits of numbers, patterns and lengths: the description says them
+            yield Problem(key, f"is {error.instance!r}, which is not possible", fix)
+
+
+def _suggest(name: object, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    start = f"Did you mean {close[0]}? " if close else ""
+    return f"{start}Known here: {', '.join(known) or 'no key at all'}"
+
+
+def _texts_for_numbers(config: Settings) -> Iterator[Problem]:
+    """Numbers that YAML reads as text, where no type in the schema refuses them."""
+    for key, value in _scalars(config):
+        if isinstance(value, str) and _is_number(value):
+            yield Problem(key, f"is {value!r}, a number as text", HOW_TO_WRITE_NUMBERS)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _unknown_modules(config: Settings, library: Path) -> Iterator[Problem]:
+    wanted: list[tuple[Key, str, str]] = [
+        *((("architectures", name), "architectures", name) for name in config["architectures"]),
+        *((("optimizers", name), "optimizers", name) for name in config["optimizers"]),
+        (("dataset",), "datasets", config["dataset"]),
+        *_modules_of_second_study(config["geometry"]),
+    ]
+    for key, kind, name in wanted:
+        folder = library / kind
+        known = sorted(  # base.py and names with an underscore are helpers of the others
+            path.stem for path in folder.glob("[!_]*.py") if path.stem != "base"
+        )
+        if name not in known:
+            file = folder.relative_to(library.parent.parent) / f"{name}.py"
+            yield Problem(
+                key,
+                f"names {name!r}, but there is no {file}",
+                f"{_suggest(name, known)}. To add {name!r}, write that file",
+            )
+
+
+def _modules_of_second_study(section: Settings) -> Iterator[tuple[Key, str, str]]:
+    """Keys of the second study that name a module, their folder and the name."""
+    yield from (
+        (("geometry", "optimizers", name), "optimizers", name) for name in section["optimizers"]
+    )
+    runs: list[tuple[Key, Settings]] = [(("geometry", "defaults"), section["defaults"])]
+    for study, named in section["studies"].items():
+        runs += [(("geometry", "studies", study, name), run) for name, run in named.items()]
+    for key, run in runs:
+        for kind in ("architecture", "optimizer", "dataset"):
+            if run.get(kind) is not None:  # null stands for the dataset of the main study
+                yield (*key, kind), f"{kind}s", run[kind]
+
+
+def _unknown_settings(config: Settings, library: Path) -> Iterator[Problem]:
+    """Settings that a class does not take, and those that it lacks, as far as its code tells."""
+    for architecture in config["architectures"]:
+        own = architecture_settings(config, architecture)
+        for name, what, fix in _misfits("architecture", architecture, own, library):
+            yield Problem(("architectures", architecture, name), what, fix)
+        for optimizer, own in for_architecture(config, architecture)["optimizers"].items():
+            for name, what, fix in _misfits("optimizer", optimizer, own, library):
+                key = place_of(config, architecture, "optimizers", optimizer, name)
+                yield Problem(key, what, fix)
+    for study in config["geometry"]["studies"]:
+        for name, run in geometry_runs(config, study).items():
+            yield from _unknown_settings_of_run(config, study, name, run, library)
+
+
+def _unknown_settings_of_run(
+    config: Settings, study: str, run_name: str, run: Settings, library: Path
+) -> Iterator[Problem]:
+    """The same of one run of the second study."""
+    of_run, of_all = ("geometry", "studies", study, run_name), ("geometry", "defaults")
+    of_optimizer = ("geometry", "optimizers", run["optimizer"])
+    # Where settings may stand, and where one that stands nowhere belongs.
+    places = {
+        "optimizer": (
+            [(*of_run, "optimizer_settings"), (*of_all, "optimizer_settings"), of_optimizer],
+            of_optimizer,
+        )
+    }
+    if run["function"] is None:  # which takes the place of a network
+        own = (*of_run, "architecture_settings")
+        places["architecture"] = ([own, (*of_all, "architecture_settings")], own)
+    for kind, (possible, otherwise) in places.items():
+        for name, what, fix in _misfits(kind, run[kind], run[f"{kind}_settings"], library):
+            held = [place for place in possible if has_key(config, (*place, name))]
+            place = held[0] if held else otherwise
+            yield Problem((*place, name), f"{what} (run {study}.{run_name})", fix)
+
+
+def _misfits(
+    kind: str, name: str, given: Settings, library: Path
+) -> Iterator[tuple[str, str, str]]:
+    """Settings given to a class that it does not take, and those that it lacks."""
+    known = signatures.settings_of(library, kind, name)
+    if known is None:
+        return
+    for setting in given:
+        if setting not in known:
+            what = f"is not a setting of the {kind} {name}"
+            yield str(setting), what, _suggest(setting, list(known))
+    for setting, needed in known.items():
+        if needed and setting not in given:
+            yield setting, "is missing", f"The {kind} {name} cannot do without it"
+
+
+def _unknown_choices(config: Settings) -> Iterator[Problem]:
+    chosen = [(("only",), name) for name in config["only"] or ()]
+    chosen.append((("differences", "architecture"), config["differences"]["architecture"]))
+    for key, name in chosen:
+        if name not in config["architectures"]:
+            yield Problem(
+                key,
+                f"names {name!r}, which is not among the architectures",
+                _suggest(name, list(config["architectures"])),
+            )
+
+
+def _unreadable_dataset(config: Settings) -> Iterator[Problem]:
+    """The second study reads other datasets too: its runs name them for themselves."""
+    dataset, elsewhere = config["dataset"], "The second study names its datasets under geometry"
+    if dataset in TEXTS:
+        yield Problem(
+            ("dataset",),
+            f"is {dataset!r}, a text, but the networks and Figure 1 are about images",
+            f"Choose a dataset of images. {elsewhere}",
+        )
+    chosen = config["only"] or config["architectures"]
+    for architecture in chosen:
+        if architecture in TEXT_ARCHITECTURES:
+            yield Problem(
+                ("architectures", architecture),
+                "reads texts, but this study is about images",
+                "Leave it out of `only` or of the architectures. The second study names its "
+                "networks under geometry",
+            )
+    grey = [name for name in chosen if name in GREY_ARCHITECTURES]
+    if dataset in COLOUR_DATASETS and grey:
+        yield Problem(
+            ("dataset",),
+            f"is {dataset!r}, colour images of 3 x 32 x 32 pixels, which {', '.join(grey)} cannot "
+            "read, only grey ones of 28 x 28",
+            "Choose another dataset, or name in `only` architectures that read these, such as mlp "
+            f"with inputs: 3072. {elsewhere}",
+        )
+
+
+def _unknown_sets(config: Settings) -> Iterator[Problem]:
+    for architecture in config["architectures"]:
+        override = config["architectures"][architecture].get("override") or {}
+        for optimizer in override.get("optimizers", {}):
+            if optimizer not in config["optimizers"]:
+                yield Problem(
+                    ("architectures", architecture, "override", "optimizers", optimizer),
+                    "overrides an optimizer that is not there",
+                    f"{_suggest(optimizer, list(config['optimizers']))}",
+                )
+        known = set_names(config)
+        landscapes = for_architecture(config, architecture)["paths"]["landscapes"]
+        for landscape, names in landscapes.items():
+            for name in names:
+                if name not in known:
+                    yield Problem(
+                        place_of(config, architecture, "paths", "landscapes", landscape),
+                        f"names the set {name!r}, which does not exist",
+                        _suggest(name, known),
+                    )
+
+
+def _unknown_weights(config: Settings) -> Iterator[Problem]:
+    for architecture, files in config.get("weights", {}).items():
+        if architecture not in config["architectures"]:
+            yield Problem(
+                ("weights", architecture),
+                "is about an architecture that is not there",
+                _suggest(architecture, list(config["architectures"])),
+            )
+        for optimizer in files:
+            if optimizer not in config["optimizers"]:
+                yield Problem(
+                    ("weights", architecture, optimizer),
+                    "is about an optimizer that is not there",
+                    _suggest(optimizer, list(config["optimizers"])),
+                )
+
+
+def _impossible_values(config: Settings) -> Iterator[Problem]:
+    seen = set()
+    for key, value in _scalars(config):
+        if isinstance(value, float) and not math.isfinite(value):
+            yield Problem(key, f"is {value}", "Give a finite number")
+    for architecture in config["architectures"]:
+        overridden = config["architectures"][architecture].get("override")
+        whose = f" (architecture {architecture})" if overridden else ""
+        for key, what, fix in _conflicts(config, architecture):
+            problem = Problem(place_of(config, architecture, *key), what + whose, fix)
+            if problem not in seen:  # a general value is wrong for every architecture alike
+                seen.add(problem)
+                yield problem
+
+
+def _impossible_variants(config: Settings, schema: Settings, library: Path) -> Iterator[Problem]:
+    """What is wrong with the configuration as a variant changes it."""
+    architecture = config["differences"]["architecture"]
+    for name in variants(config):
+        changed = with_variant(config, name)
+        found = list(dict.fromkeys(_schema_problems(changed, schema)))
+        if not found:
+            changed["architectures"] = {architecture: changed["architectures"][architecture]}
+            if trained_as(config, name) is not None:  # then weights from elsewhere take no part
+                changed["weights"] = {}
+            found = [*_unknown_settings(changed, library), *_impossible_values(changed)]
+        place = ("base",) if name == DEFAULT else ("variants", name)
+        yield from (Problem(("differences", *place, *one.key), one.what, one.fix) for one in found)
+        if name == DEFAULT and found:
+            return  # all variants would repeat it
+
+
+def _impossible_runs(config: Settings) -> Iterator[Problem]:
+    """What is wrong with the runs of the second study."""
+    for study, runs in config["geometry"]["studies"].items():
+        for name, run in geometry_runs(config, study).items():
+            for key, what, fix in _run_conflicts(run):
+                own = ("geometry", "studies", study, name, key)
+                written = own if key in runs[name] else ("geometry", "defaults", key)
+                yield Problem(written, f"{what} (run {study}.{name})", fix)
+
+
+def _run_conflicts(run: Settings) -> Iterator[tuple[str, str, str]]:
+    """Settings of one run that exclude each other, as keys of the run, what is wrong and cures."""
+    optimizer, settings = run["optimizer"], run["optimizer_settings"]
+    if run["controls"] and "epochs" not in settings:
+        yield (
+            "controls",
+            f"is true, but the settings of {optimizer} have no epochs: controls train for twice as "
+            "many, and in another order of minibatches",
+            "Write false in that run, or choose an optimizer on minibatches, such as sgd",
+        )
+    if run["function"] is None:
+        return
+    for key, none in (("controls", "false"), ("probes", "null")):
+        if run[key]:
+            yield (
+                key,
+                "is set, but a function has neither images nor another initialisation",
+                f"Write {none} in that run",
+            )
+    if "batch_size" not in settings:
+        yield (
+            "optimizer",
+            f"is {optimizer}, whose settings have no batch_size: functions are descended in "
+            "minibatches of their terms",
+            "Choose an optimizer on minibatches, such as sgd",
+        )
+
+
+def _conflicts(config: Settings, architecture: str) -> Iterator[tuple[Key, str, str]]:
+    """Values of one architecture that exclude each other."""
+    settings = for_architecture(config, architecture)
+    # Networks from elsewhere are as many as their files hold, whatever the seeds.
+    trained = not set(config["optimizers"]) <= set(imported(config, architecture))
+    seeds, keep = settings["training"]["seeds"], settings["selection"]["keep"]
+    if trained and keep > seeds:
+        yield (
+            ("selection", "keep"),
+            f"is {keep}, but training.seeds is only {seeds}",
+            "Lower selection.keep or raise training.seeds",
+        )
+    count, possible = settings["pairs"]["count"], keep * (keep - 1) // 2
+    if count > possible:
+        yield (
+            ("pairs", "count"),
+            f"is {count}, but {keep} kept networks form only {possible} pairs",
+            "Lower pairs.count or raise selection.keep",
+        )
+    sgd = settings["optimizers"]["sgd"]
+    batch_size, warmup = sgd["batch_size"], sgd.get("warmup_epochs", 0)
+    if batch_size > settings["images"]["train"]:
+        yield (
+            ("optimizers", "sgd", "batch_size"),
+            f"is {batch_size}, but images.train is only {settings['images']['train']}",
+            "Lower batch_size or raise images.train",
+        )
+    if warmup and warmup >= sgd["epochs"]:
+        yield (
+            ("optimizers", "sgd", "warmup_epochs"),
+            f"is {warmup}, but there are only {sgd['epochs']} epochs",
+            "Lower it below optimizers.sgd.epochs",
+        )
+    images_per_step = settings["paths"]["images_per_step"]
+    if settings["paths"]["keep"] == "lowest" and images_per_step is not None:
+        yield (
+            ("paths", "keep"),
+            "is lowest, but losses on the random images of different steps cannot be compared",
+            "Write last or mean, or null as "
+            f"{'.'.join(place_of(config, architecture, 'paths', 'images_per_step'))}",
+        )
+    for landscape, sets in settings["paths"]["landscapes"].items():
+        images = settings["images"][landscape]
+        if sets and images_per_step is not None and images_per_step > images:
+            yield (
+                ("paths", "images_per_step"),
+                f"is {images_per_step}, but images.{landscape} is only {images}",
+                "Lower it, or write null to use all images at every step",
+            )
+    images, searched = settings["images"]["train"], settings["converged"]["images_per_step"]
+    if searched is not None and searched > images:  # on the train landscape only
+        yield (
+            ("converged", "images_per_step"),
+            f"is {searched}, but images.train is only {images}",
+            "Lower it, or write null to use all images at every step",
+        )
+
+
+def _scalars(value: object, key: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """As `values_by_key`, with what is inside of lists in their place."""
+    for inner_key, inner in values_by_key(value, key):
+        if isinstance(inner, list):
+            for item in inner:
+                yield from _scalars(item, inner_key)
+        else:
+            yield inner_key, inner
