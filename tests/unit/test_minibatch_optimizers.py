@@ -75,6 +75,11 @@ CASES = {
         lambda params: torch.optim.SGD(params, lr=0.1),
         {"clip": 0.3},
     ),
+    "clipping, weight decay": (
+        ("sgd", {"learning_rate": 0.1, "weight_decay": 0.1, "gradient_clip": 0.3}),
+        lambda params: torch.optim.SGD(params, lr=0.1, weight_decay=0.1),
+        {"clip": 0.3},
+    ),
     "schedule": (
         ("sgd", {"learning_rate": 0.2, "warmup_epochs": 1, "cosine_annealing": True}),
         lambda params: torch.optim.SGD(params, lr=0.2),

@@ -24,8 +24,8 @@ class MinibatchOptimizer(Optimizer):
     ) -> None:
         """learning_rate > 0, the highest; batch_size: images per step; epochs: passes over the
         images; warmup_epochs: in which the rate rises linearly from 0; cosine_annealing: whether
-        it falls to 0 as half a cosine after that; weight_decay: this times the params is added to
-        the gradient; gradient_clip: longest gradient, longer ones are shortened to it.
+        it falls to 0 as half a cosine after that; gradient_clip: longest gradient, longer ones
+        are shortened to it; weight_decay: this times the params is then added to the gradient.
         """
         if learning_rate <= 0 or batch_size < 1 or epochs < 1:
             raise ValueError("learning_rate must be positive, batch_size and epochs at least 1")
@@ -56,12 +56,12 @@ class MinibatchOptimizer(Optimizer):
         for first in range(0, objective.count, self.batch_size):
             indices = order[:, first : first + self.batch_size]
             losses, gradients = objective.minibatch_losses_and_gradients(params, indices)
-            regularised = gradients
+            regularised = self._clipped(gradients)
             if self.weight_decay:
-                regularised = gradients.add(params, alpha=self.weight_decay)
+                regularised = regularised.add(params, alpha=self.weight_decay)
             learning_rate = self.learning_rate_at(epoch - 1 + first / objective.count)
             before = params.clone() if self.observer is not None else params
-            self.take_step(params, self._clipped(regularised), state, learning_rate)
+            self.take_step(params, regularised, state, learning_rate)
             if self.observer is not None:
                 rates = losses.new_full(losses.shape, learning_rate)
                 self.observer(Step(before, losses, gradients, params - before, rates))
