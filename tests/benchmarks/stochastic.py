@@ -18,7 +18,8 @@ import pandas as pd
 import torch
 
 from topography.architectures import get_architecture
-from topography.configuration import architecture_settings, for_architecture, read
+from topography.configuration import architecture_settings, for_architecture
+from topography.configuration_checks import read
 from topography.datasets import read_dataset
 from topography.device import set_up_processor
 from topography.objective import Objective
