@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from topography import storage
 
@@ -20,6 +21,11 @@ SPREAD = {
     "lbfgs_train": 0.23,
     "lbfgs_test": 0.12,
 }
+
+
+def smallest_font(figure: Figure) -> float:
+    """Size in points of the smallest text of a figure."""
+    return min(text.get_fontsize() for text in figure.findobj(lambda a: hasattr(a, "get_fontsize")))
 
 
 def write_training(

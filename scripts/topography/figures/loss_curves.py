@@ -81,11 +81,15 @@ def shown_numbers(
                 "the given histories. Give the histories of all its training jobs."
             )
         curves = history[history["seed"].isin(kept["seed"])]
+        if curves["seed"].value_counts().nunique() > 1:
+            raise FigureInputError(
+                f"The loss curves of the kept runs of {'/'.join(names)} are of different length. "
+                "Give the histories of trainings with the same settings."
+            )
         columns = {"runs": len(kept)}
         for checkpoint in CHECKPOINTS:
-            # A run that stopped early stays where it stopped.
             losses = curves.pivot(index="epoch", columns="seed", values=f"{checkpoint}_loss")
-            mean, low, high = mean_with_band(losses.sort_index().ffill().to_numpy())
+            mean, low, high = mean_with_band(losses.sort_index().to_numpy())
             columns |= {"epoch": np.sort(curves["epoch"].unique()), f"{checkpoint}_loss": mean}
             columns |= {f"{checkpoint}_low": low, f"{checkpoint}_high": high}
         for checkpoint in CHECKPOINTS:
