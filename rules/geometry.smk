@@ -56,11 +56,11 @@ rule plot_geometry:
     params:
         code=code_id("plot_geometry.py"),
         stem=without_suffix,
-        stamp=STAMP,
+        scale=config["scale"],
     shell:
         "exec python scripts/plot_geometry.py --figure {wildcards.figure:q}"
-        " --records {input.records:q} --probes {input.probes:q} --scale {params.stamp[scale]:q}"
-        " --dataset {params.stamp[dataset]:q} --output-stem {params.stem:q} > {log:q} 2>&1"
+        " --records {input.records:q} --probes {input.probes:q} --scale {params.scale:q}"
+        " --output-stem {params.stem:q} > {log:q} 2>&1"
 
 
 rule judge_geometry:
@@ -79,11 +79,10 @@ rule judge_geometry:
         "../envs/analysis.yaml"
     params:
         code=code_id("judge_geometry.py"),
-        stamp=STAMP,
+        scale=config["scale"],
     shell:
         "exec python scripts/judge_geometry.py --records {input.records:q} --probes {input.probes:q}"
-        " --claims {input.claims:q} --scale {params.stamp[scale]:q}"
-        " --dataset {params.stamp[dataset]:q} --csv {output.csv:q}"
+        " --claims {input.claims:q} --scale {params.scale:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q} > {log:q} 2>&1"
 
 

@@ -24,7 +24,6 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--claims", type=Path, required=True, help="YAML: the claims")
     parser.add_argument("--scale", required=True, help="name of the scale")
-    parser.add_argument("--dataset", required=True, help="name of the dataset")
     parser.add_argument("--csv", type=Path, required=True, help="output")
     parser.add_argument("--markdown", type=Path, required=True, help="output")
     return parser.parse_args()
@@ -39,7 +38,8 @@ def main() -> None:
     table = geometry_claims.judge(claims, runs, probes)
     storage.write_table(arguments.csv, table)
     write_text(
-        arguments.markdown, geometry_claims.markdown(table, arguments.scale, arguments.dataset)
+        arguments.markdown,
+        geometry_claims.markdown(table, arguments.scale, geometry.datasets(runs.values())),
     )
 
 

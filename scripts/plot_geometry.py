@@ -27,7 +27,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs="?",
         help="CSV: probes of the study controls, for a figure that shows them",
     )
-    style.add_output_arguments(parser)
+    style.add_output_arguments(parser, dataset=False)
     return parser.parse_args()
 
 
@@ -39,7 +39,8 @@ def main() -> None:
     probes = storage.read_table(arguments.probes) if arguments.probes else pd.DataFrame()
     numbers = geometry.shown_numbers(panels, runs, probes)
     figure = geometry.draw(panels, numbers)
-    style.stamp(figure, arguments.scale, arguments.dataset)
+    shown = {name: runs[name] for panel in panels for name in panel.runs}
+    style.stamp(figure, arguments.scale, geometry.datasets(shown.values()))
     style.save(figure, numbers, arguments.output_stem)
 
 

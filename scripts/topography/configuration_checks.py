@@ -418,6 +418,7 @@ def _run_conflicts(run: Settings) -> Iterator[tuple[str, str, str]]:
             "Write false in that run, or choose an optimizer on minibatches, such as sgd",
         )
     if run["function"] is None:
+        yield from _probe_conflicts(run)
         return
     for key, none in (("controls", "false"), ("probes", "null")):
         if run[key]:
@@ -433,6 +434,27 @@ def _run_conflicts(run: Settings) -> Iterator[tuple[str, str, str]]:
             "minibatches of their terms",
             "Choose an optimizer on minibatches, such as sgd",
         )
+
+
+def _probe_conflicts(run: Settings) -> Iterator[tuple[str, str, str]]:
+    """The same of the probes of a run, of which there may be none."""
+    probes, images = run["probes"], run["images"]
+    if not probes:
+        return
+    if probes["size"] not in probes["sizes"]:
+        yield (
+            "probes",
+            f"is of size {probes['size']}, which is not among the sizes {probes['sizes']}: "
+            "minibatches held out are set beside those of train images",
+            "Add it to the sizes",
+        )
+    for name, size in (("train", max(probes["sizes"])), ("test", probes["size"])):
+        if size > images[name]:
+            yield (
+                "probes",
+                f"is of minibatches of {size} images, but images.{name} is only {images[name]}",
+                "Lower the size or raise the images",
+            )
 
 
 def _conflicts(config: Settings, architecture: str) -> Iterator[tuple[Key, str, str]]:

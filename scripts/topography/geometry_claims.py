@@ -12,7 +12,7 @@ import pandas as pd
 
 from topography.claims import AGREES, UNBOUNDED, verdict
 from topography.errors import TopographyError
-from topography.figures.geometry import Run, batch_size_curve, probe_curve
+from topography.figures.geometry import Run, batch_size_curve, probe_curve, probes_of
 
 Runs = Mapping[str, Run]
 CLAIM_KEYS = ("id", "section", "statement", "measure", "of", "range")
@@ -73,11 +73,11 @@ def _verdict(values: np.ndarray, null: float, low: float, high: float) -> str:
     return SAYS_NOTHING if found == AGREES and low <= null <= high else found
 
 
-def markdown(table: pd.DataFrame, scale: str, dataset: str) -> str:
-    """The verdicts as a table in Markdown."""
+def markdown(table: pd.DataFrame, scale: str, datasets: str) -> str:
+    """The verdicts as a table in Markdown; scale, datasets: of the runs, as text."""
     lines = [
         'Claims of "No Wrong Turns" (arXiv 2306.11922) and what was measured here, at scale '
-        f"{scale}, on {dataset}: networks of another size than the paper's, on other data. The "
+        f"{scale}, on {datasets}: networks of another size than the paper's, on other data. The "
         "interval is from the lowest to the highest seed. The null model has steps at right "
         "angles to each other; where it lies in the expected range too, agreement says nothing.",
         "",
@@ -180,7 +180,7 @@ def probe_exponent(of: Sequence[Any], runs: Runs, probes: pd.DataFrame) -> Measu
     A limit that is no size of a probe counts as the smallest or the largest.
     """
     run, *limits = of
-    curve, _ = probe_curve(runs[run], probes)
+    curve, _ = probe_curve(runs[run], probes_of(run, probes))
     first, last = (
         limit if limit in set(curve["position"]) else end
         for limit, end in zip(

@@ -215,15 +215,14 @@ def probe_objectives(
 
 def _minibatches(objective: Objective, size: int, count: int) -> list[Tensor]:
     """Up to `count` minibatches [size] without an image in common, the same each time."""
-    size = min(size, objective.count)
     order = torch.randperm(objective.count, generator=generator(0, "probes"))
     whole = order[: objective.count // size * size].view(-1, size)
     return list(whole[:count].to(objective.images.device))
 
 
 def describe(name: str, recording: Recording) -> None:
-    """Say on stderr how a run ended."""
-    cosines = ratios.with_ratios(recording.records)["cosine"]
+    """Say on stderr how a run ended; mean cosines leave out the last epoch."""
+    cosines = ratios.with_ratios(recording.records)["cosine"][:, : -recording.steps_per_epoch]
     train_loss, test_loss = recording.losses.mean(0)
     print(
         f"{name}: {len(recording.seeds)} seeds, {recording.records['loss'].shape[1]} steps, "

@@ -336,10 +336,12 @@ def test_a_network_for_another_vocabulary_is_refused(tmp_path: Path) -> None:
 
 
 def test_label_noise_changes_the_asked_share_and_keeps_the_classes() -> None:
-    labels = torch.arange(10).repeat(500)
+    labels = torch.tensor([0, 0, 0, 1]).repeat(2000)
     noisy = geometry_job.with_label_noise(labels, 0.4)
     changed = (noisy != labels).double().mean().item()
-    assert changed == pytest.approx(0.4 * 0.9, abs=0.03)  # a tenth is dealt its own label
+    dealt_its_own = 0.75**2 + 0.25**2
+    assert changed == pytest.approx(0.4 * (1 - dealt_its_own), abs=0.02)
+    assert (noisy == 1).double().mean().item() == pytest.approx(0.25, abs=0.02)
     assert torch.equal(geometry_job.with_label_noise(labels, 0.4), noisy)
     assert torch.equal(geometry_job.with_label_noise(labels, 0.0), labels)
 

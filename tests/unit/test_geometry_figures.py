@@ -16,6 +16,7 @@ import judge_geometry
 import plot_geometry
 import record_geometry
 from clones import REPOSITORY
+from example_results import smallest_font
 from topography import command_line, configuration, geometry_claims, storage
 from topography.claims import VERDICTS
 from topography.datasets import load_dataset, write_dataset
@@ -45,6 +46,8 @@ def shortened(runs: dict) -> dict:
             own["optimizer_settings"] = {
                 "batch_size": min(settings["optimizer_settings"]["batch_size"] // 4, 64)
             }
+        if settings["probes"]:
+            own["probes"] = {"sizes": [8, 32, 128], "size": 32}
         short[name] = configuration.merge(settings, own)
     return short
 
@@ -58,7 +61,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("digits", "descriptions"):
         data.append(folder / f"{name}.safetensors")
         write_dataset(data[-1], load_dataset(name, folder, "download"))
-    flushed = torch.get_default_dtype()
     with pytest.MonkeyPatch.context() as patch:
         for study in config["geometry"]["studies"]:
             runs = shortened(configuration.geometry_runs(config, study))
@@ -69,7 +71,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "--summary", f"{stem}.csv", "--probes", f"{stem}.probes.csv",
             )  # fmt: skip
     torch.set_flush_denormal(False)
-    assert torch.get_default_dtype() == flushed
     return folder / "records"
 
 
@@ -110,9 +111,15 @@ def test_every_figure_shows_its_panels_with_their_null(recorded: Path) -> None:
             assert rows["mean"].notna().all(), (name, panel)
             assert (rows["low"] <= rows["mean"] + 1e-12).all()
             assert (rows["mean"] <= rows["high"] + 1e-12).all()
-            # Every cosine beside its null.
-            if "cosine" in panel.quantity and panel.kind == "path":
-                assert rows["comparison"].notna().any(), (name, panel)
+            # Every cosine with the end of its path beside its null, and no other.
+            nulls = rows[rows["comparison"].notna()]["series"].unique().tolist()
+            if "cosine" in panel.quantity and panel.kind in ("path", "seeds"):
+                assert nulls == rows["series"].unique().tolist(), (name, panel)
+            if panel.kind == "references":
+                assert nulls == ["end"]
+                assert rows["series"].nunique() == 5
+            if panel.kind == "gradients":
+                assert rows["series"].unique().tolist() == ["train", "held out", "random labels"]
     cosines = runs["optimizer/sgd"].shown("cosine")
     last = runs["optimizer/sgd"].records["loss"].shape[1]
     steps_per_epoch = runs["optimizer/sgd"].notes["steps_per_epoch"]
@@ -127,6 +134,7 @@ def test_figures_are_drawn_and_say_what_the_null_is(recorded: Path, figure: str)
     drawn = geometry.draw(panels, geometry.shown_numbers(panels, runs, probes))
     assert [axes.get_title() for axes in drawn.axes] == [panel.title for panel in panels]
     assert "right angles" in drawn.legends[0].texts[0].get_text()
+    assert smallest_font(drawn) >= 7
 
 
 def test_the_script_writes_all_files_of_a_figure(
@@ -135,7 +143,7 @@ def test_the_script_writes_all_files_of_a_figure(
     run(
         monkeypatch, plot_geometry, "--figure", "fig4",
         "--records", recorded / "optimizer.safetensors", recorded / "epochs.safetensors",
-        "--scale", "smoke", "--dataset", "digits", "--output-stem", tmp_path / "fig4",
+        "--scale", "smoke", "--output-stem", tmp_path / "fig4",
     )  # fmt: skip
     assert (tmp_path / "fig4.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "fig4.png").read_bytes().startswith(b"\x89PNG")
@@ -165,7 +173,7 @@ def test_every_claim_gets_a_verdict(
 ) -> None:
     run(
         monkeypatch, judge_geometry, "--records", *sorted(recorded.glob("*.safetensors")),
-        "--probes", recorded / "controls.probes.csv", "--scale", "smoke", "--dataset", "digits",
+        "--probes", recorded / "controls.probes.csv", "--scale", "smoke",
         "--claims", REPOSITORY / "config/geometry_claims.yaml",
         "--csv", tmp_path / "claims.csv", "--markdown", tmp_path / "claims.md",
     )  # fmt: skip
@@ -177,11 +185,16 @@ def test_every_claim_gets_a_verdict(
     }
     text = (tmp_path / "claims.md").read_text()
     assert text.count("\n| Sec.") == len(CLAIMS)
-    assert "smoke" in text
+    assert "smoke, on descriptions, digits:" in text
 
 
-def made_up_run(cosine: np.ndarray, batch_size: int = 8, update: float = 1.0) -> geometry.Run:
-    """A run of 4 epochs with these cosines [S, T], of unit gradients and distances."""
+def made_up_run(
+    cosine: np.ndarray, batch_size: int = 8, update: float = 1.0, **others: np.ndarray
+) -> geometry.Run:
+    """A run of 4 epochs with these cosines [S, T], of unit gradients and distances.
+
+    RSI and the locally optimal rate are the cosine too. others: records that are not as said.
+    """
     ones = np.ones_like(cosine)
     records = {
         "loss": ones,
@@ -198,7 +211,7 @@ def made_up_run(cosine: np.ndarray, batch_size: int = 8, update: float = 1.0) ->
         "steps_per_epoch": cosine.shape[1] // 4,
         "settings": {"optimizer_settings": {"batch_size": batch_size}},
     }
-    return geometry.Run(notes, records)
+    return geometry.Run(notes, records | others)
 
 
 def judged(measure: str, of: list, limits: list, runs: dict) -> pd.Series:
@@ -233,6 +246,60 @@ def test_negative_steps_are_counted_without_the_last_epoch() -> None:
     assert judged("seeds_with_negatives", ["a/b"], [0, 1], runs)["measured"] == 0.5
 
 
+def epochs(*means: float, seeds: int = 1) -> np.ndarray:
+    """Values [S, 2 x epochs] of two steps per epoch, a tenth below and above these means."""
+    return np.tile(np.outer(means, [0.9, 1.1]).ravel(), (seeds, 1))
+
+
+def test_measures_of_epochs_leave_out_the_last_one_and_some_the_first() -> None:
+    null = [1 / math.sqrt(8 - step) for step in range(8)]  # of steps of equal length
+    nulls = [(null[2 * epoch] + null[2 * epoch + 1]) / 2 for epoch in range(4)]
+    runs = {"a/run": made_up_run(epochs(0.9, 0.2, 0.5, 0.01))}
+    found = judged("epoch_range", ["a/run"], [1, 3], runs)
+    assert found["measured"] == pytest.approx(2.5)
+    assert found["null_model"] == pytest.approx(nulls[2] / nulls[1])
+
+    spread = np.concatenate([epochs(0.3, 0.2, 0.1, 0.9), epochs(0.3, 0.2, 0.3, 0.1)])
+    runs = {"a/run": made_up_run(spread)}
+    deviation = np.std([0.1, 0.3], ddof=1) / 0.2  # of the third epoch
+    assert judged("seed_spread", ["a/run"], [0, 1], runs)["measured"] == pytest.approx(deviation)
+
+    runs = {
+        "a/long": made_up_run(epochs(0.9, 0.2, 0.4, 0.9, seeds=2)),
+        "a/short": made_up_run(epochs(0.1, 0.5, 0.7, 0.9, seeds=2)),
+    }
+    found = judged("budget_ratio", ["a/long", "a/short"], [0, 1], runs)
+    assert found["measured"] == pytest.approx((0.2 + 0.4) / (0.5 + 0.7))
+    assert found["null_model"] == pytest.approx(1.0)
+
+
+def test_distances_are_those_from_start_to_end() -> None:
+    ones = np.ones((1, 8))
+    far = np.stack([np.linspace(6, 1, 8)])[:, None]
+    runs = {
+        "a/far": made_up_run(ones, update=3.0, distance=far),
+        "a/near": made_up_run(ones, update=2.0, distance=far / 3),
+    }
+    found = judged("distance_ratio", ["a/far", "a/near"], [2, 4], runs)
+    assert found["measured"] == pytest.approx(3.0)
+    assert found["null_model"] == pytest.approx(1.5)
+
+
+def test_a_late_rise_is_from_the_second_quarter_to_the_fourth() -> None:
+    quarters = np.repeat([0.9, 0.1, 0.9, 0.4, 5.0], [3, 3, 3, 3, 4])[None]  # and the last epoch
+    found = judged("late_rise", ["a/run", "rsi"], [3, 5], {"a/run": made_up_run(quarters)})
+    assert found["measured"] == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_schedule_is_compared_with_the_locally_optimal_rate(sign: int) -> None:
+    cosine = epochs(0.3, 0.6, 0.4, 0.1)
+    rates = 2 + sign * epochs(0.3, 0.6, 0.4, -9.0)
+    runs = {"a/run": made_up_run(cosine, learning_rate=rates)}
+    found = judged("schedule_correlation", ["a/run"], [-1, 1], runs)
+    assert found["measured"] == pytest.approx(sign)
+
+
 def test_exponents_are_those_of_power_laws() -> None:
     runs = {
         f"a/{size}": made_up_run(np.full((2, 8), 0.1 * size**0.3), batch_size=size)
@@ -247,8 +314,11 @@ def test_exponents_are_those_of_power_laws() -> None:
     probes = pd.concat(
         [skewed.assign(iteration=1), probes.assign(iteration=2), skewed.assign(iteration=6)]
     )
+    probes = pd.concat([probes.assign(run="4"), skewed.assign(iteration=2, run="another")])
     measured = geometry_claims.probe_exponent(["a/4", 16, "largest"], runs, probes).values
     assert measured[0] == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="a/16 has no probes"):
+        geometry_claims.probe_exponent(["a/16", 16, "largest"], runs, probes)
 
 
 def test_claims_about_nothing_are_refused() -> None:

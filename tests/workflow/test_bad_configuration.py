@@ -415,6 +415,9 @@ PROBES = {"interval": 8, "sizes": [16, 64], "minibatches": 3, "size": 64}
         ({"optimizer": "lbfgs", "controls": True}, "controls", "lbfgs have no epochs", "false"),
         ({"function": "asymmetric_linear", "controls": True}, "controls", "a function", "false"),
         ({"function": "asymmetric_linear", "probes": PROBES}, "probes", "a function", "null"),
+        ({"probes": {**PROBES, "size": 32}}, "probes", "not among the sizes", "Add it"),
+        ({"probes": PROBES, "images": {"train": 48}}, "probes", "train is only 48", "Lower"),
+        ({"probes": PROBES, "images": {"test": 48}}, "probes", "test is only 48", "Lower"),
         (
             {"function": "sinusoidal_mixture", "optimizer": "lbfgs"},
             "optimizer",

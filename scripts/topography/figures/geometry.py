@@ -3,7 +3,7 @@
 import itertools
 import json
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from topography import ratios, storage
+from topography.errors import TopographyError
 from topography.figures import style
 from topography.figures.geometry_panels import Panel
 
@@ -32,7 +33,6 @@ LABELS = {
     "step_optimality": "best / actual step length",
 }
 LINEAR_BELOW = 0.02  # of the axis of a cosine, which is logarithmic beyond and shows both signs
-BY_SEED = " by seed"  # after a quantity: a curve for each seed
 WITH_NULL = ("cosine", "step_cosine", "step_optimality")
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 DASHED = {"linestyle": (0, (3, 2)), "linewidth": 0.9}
@@ -80,12 +80,18 @@ def read_runs(files: Sequence[Path]) -> dict[str, Run]:
     return runs
 
 
+def datasets(runs: Iterable[Run]) -> str:
+    """Names of the datasets of some runs, for a reader; empty if all are of functions."""
+    settings = [run.notes["settings"] for run in runs]
+    return ", ".join(sorted({own["dataset"] for own in settings if own["function"] is None}))
+
+
 def shown_numbers(
     panels: Sequence[Panel], runs: Mapping[str, Run], probes: pd.DataFrame
 ) -> pd.DataFrame:
     """What the panels show.
 
-    probes: of the run `controls/trajectory`, see `geometry.Probes.table`.
+    probes: of the runs of the study controls, see `geometry.Probes.table`, with their `run`.
 
     Returns:
         Rows `panel` (its letter), what it `shows`, `series`, `position` (epoch, or images per
@@ -95,8 +101,8 @@ def shown_numbers(
     tables = []
     for letter, panel in zip(string.ascii_lowercase, panels, strict=False):
         for series, table in _series(panel, runs, probes).items():
-            names = {"panel": letter, "shows": LABELS[panel.quantity.removesuffix(BY_SEED)]}
-            tables.append(table.assign(**names, series=series))
+            names = {"panel": letter, "shows": LABELS[panel.quantity], "series": series}
+            tables.append(table.assign(**names))
     table = pd.concat(tables, ignore_index=True)
     return table[["panel", "shows", "series", "position", "mean", "low", "high", "comparison"]]
 
@@ -104,18 +110,18 @@ def shown_numbers(
 def _series(panel: Panel, runs: Mapping[str, Run], probes: pd.DataFrame) -> dict[str, pd.DataFrame]:
     first = runs[panel.runs[0]]
     if panel.kind == "references":
-        return {name: _along(first, "cosine", name) for name in first.notes["references"]}
+        return {name: _along(first, panel.quantity, name) for name in first.notes["references"]}
     if panel.kind == "gradients":
-        return _gradients(first, probes)
+        return _gradients(first, probes_of(panel.runs[0], probes))
     if panel.kind == "probes":
-        curve, noise_scale = probe_curve(first, probes)
+        curve, noise_scale = probe_curve(first, probes_of(panel.runs[0], probes))
         known = np.isfinite(noise_scale)
         return {f"noise scale {noise_scale:.0f} images" if known else "no noise scale": curve}
     if panel.kind == "batch sizes":
         return {"measured, and the null": batch_size_curve([runs[name] for name in panel.runs])}
-    if panel.quantity.endswith(BY_SEED):
+    if panel.kind == "seeds":
         return {
-            f"seed {seed}": _along(first, "cosine", rows=[row])
+            f"seed {seed}": _along(first, panel.quantity, rows=[row])
             for row, seed in enumerate(first.notes["seeds"])
         }
     labels = panel.labels or [name.split("/")[1] for name in panel.runs]
@@ -128,11 +134,11 @@ def _series(panel: Panel, runs: Mapping[str, Run], probes: pd.DataFrame) -> dict
 def _along(
     run: Run, quantity: str, reference: str = "end", rows: Sequence[int] | None = None
 ) -> pd.DataFrame:
-    """A quantity over the epochs of a run, in bins."""
+    """A quantity over the epochs of a run, in bins, and the null model of steps to the end."""
     rows = range(len(run.notes["seeds"])) if rows is None else rows
     values = run.shown(quantity, reference)[rows]
     nulls = np.full(values.shape, np.nan)
-    if quantity in WITH_NULL:
+    if quantity in WITH_NULL and reference == "end":
         nulls = np.ones(values.shape) if quantity == "step_optimality" else run.shown("null_cosine")
         nulls = nulls[rows] if len(nulls) > len(values) else nulls
     edges = np.unique(np.linspace(0, run.steps, BINS + 1).round().astype(int))
@@ -145,6 +151,21 @@ def _along(
             null = nulls[:, start:end].mean()
             table.append((middle, inside.mean(), inside.min(), inside.max(), null))
     return pd.DataFrame(table, columns=["position", "mean", "low", "high", "comparison"])
+
+
+def probes_of(name: str, probes: pd.DataFrame) -> pd.DataFrame:
+    """The probes of a run, `<study>/<run>`.
+
+    Raises:
+        TopographyError: it has none.
+    """
+    chosen = probes[probes["run"] == name.split("/")[1]] if len(probes) else probes
+    if len(chosen) == 0:
+        raise TopographyError(
+            f"The run {name} has no probes to show. Give it `probes` in the configuration, under "
+            "geometry.studies."
+        )
+    return chosen
 
 
 def _gradients(run: Run, probes: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -236,12 +257,12 @@ def _draw_panel(axes: Axes, panel: Panel, numbers: pd.DataFrame) -> None:
         axes.plot(table["position"], table["comparison"], color=colour, **DASHED)
     _scale(axes, panel, numbers)
     axes.set_xlabel("Images per minibatch" if by_size else "Epoch")
-    axes.set_ylabel(LABELS[panel.quantity.removesuffix(BY_SEED)])
+    axes.set_ylabel(LABELS[panel.quantity])
     if numbers["series"].nunique() > 1 or by_size:
         # Cosines leave room at the upper right after the first epoch; elsewhere it differs.
         cosines = "cosine" in panel.quantity and not by_size
         place = {"loc": "upper right", "ncols": 2} if cosines else {}
-        axes.legend(fontsize=6, handlelength=1.2, **place)
+        axes.legend(fontsize=7, handlelength=1.2, **place)
 
 
 def _scale(axes: Axes, panel: Panel, numbers: pd.DataFrame) -> None:

@@ -11,9 +11,10 @@ from typing import NamedTuple
 class Panel(NamedTuple):
     """One panel: its title, what it shows, and of which runs.
 
-    kind: "path" shows the quantity over the epochs of the runs; "references" the cosine with each
-    reference point of one run, and "gradients" that of its further gradients; "probes" the cosine
-    over the sizes of minibatches on one path, and "batch sizes" over those of whole runs.
+    kind: "path" shows the quantity over the epochs of the runs, "seeds" of each seed of one run,
+    "references" with each reference point of one run, and "gradients" of its further gradients;
+    "probes" the cosine over the sizes of minibatches on one path, and "batch sizes" over those of
+    whole runs.
     labels: of the runs in the legend, where their names do not say what differs.
     """
 
@@ -66,7 +67,7 @@ FIGURES = {
         for title, runs in {**SETTINGS, "constant rate": ("schedule/constant",)}.items()
     ],
     "fig4": [
-        Panel("seeds", "cosine by seed", ("optimizer/sgd",)),
+        Panel("seeds", COSINE, ("optimizer/sgd",), "seeds"),
         Panel("epoch budget", COSINE, EPOCHS),
     ],
     "fig5": [
