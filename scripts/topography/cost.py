@@ -31,7 +31,7 @@ from topography.configuration import (
 )
 from topography.device import gpu_numbers
 from topography.errors import TopographyError
-from topography.objective import CPU_ACTIVATIONS, CPU_CHUNK_RANGE
+from topography.objective import CPU_ACTIVATIONS, CPU_CHUNK_RANGE, MOST_ACTIVATIONS
 from topography.optimizers import get_optimizer
 from topography.optimizers.lbfgs import LBFGS
 from topography.optimizers.sgd import SGD
@@ -272,10 +272,11 @@ def _path_vectors(architecture: Architecture, terms: int, fine_points: int) -> i
 
 
 def _images_memory(architecture: Architecture, settings: Settings, device: str) -> int:
-    """Bytes of the images as numbers and, in main memory, of the dataset while it is checked."""
+    """Bytes of the images as numbers, as they come and sorted, and, in main memory, of the dataset
+    while it is checked."""
     images = settings["images"]["train"] + settings["images"]["test"]
     dataset = DATASET_IMAGES * (1 + architecture.image_size)  # bytes in its file, with labels
-    return images * architecture.image_size * FLOAT + (2 * dataset if device == "cpu" else 0)
+    return 2 * images * architecture.image_size * FLOAT + (2 * dataset if device == "cpu" else 0)
 
 
 def _activations_memory(architecture: Architecture, points: int, device: str) -> int:
@@ -286,4 +287,5 @@ def _activations_memory(architecture: Architecture, points: int, device: str) ->
     if isinstance(architecture, BlockwiseArchitecture):
         return 2 * CPU_ACTIVATIONS * FLOAT
     smallest, largest = CPU_CHUNK_RANGE
-    return 2 * min(max(CPU_ACTIVATIONS, smallest * floats), largest * floats) * FLOAT
+    numbers = min(max(CPU_ACTIVATIONS, smallest * floats), largest * floats)
+    return 2 * min(numbers, max(MOST_ACTIVATIONS, floats)) * FLOAT

@@ -20,9 +20,11 @@ def set_up_processor(threads: int) -> None:
 
     Where networks are sure of an image, most of its gradients are too small for normal
     floating-point numbers, and CPUs take many times as long over such: they count as zero.
+    Convolutions on a GPU are of float32, where torch would take TF32 unasked.
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
     _keep_freed_memory()
 
 

@@ -20,7 +20,8 @@ from topography.landscape import Landscape, LinearCombinations
 # not depend on how work is grouped.
 CPU_ACTIVATIONS = 2**23
 CPU_CHUNK_RANGE = (128, 1024)
-GPU_SMALLEST_CHUNK = 256
+# More than this, 1 GiB, a chunk never holds, but for the least there is: one image.
+MOST_ACTIVATIONS = 2**28
 
 
 class Chunk(NamedTuple):
@@ -122,12 +123,13 @@ class Objective(Landscape):
     def _chunk_size(self, points_per_family: int) -> int:
         floats = self.architecture.activation_floats * points_per_family
         if self.images.device.type != "cpu":
-            return max(gpu_numbers() // floats, GPU_SMALLEST_CHUNK)
+            return max(gpu_numbers() // floats, 1)
         if isinstance(self.architecture, BlockwiseArchitecture):
             return self.count  # it sets up its memory once for all blocks
         smallest, largest = CPU_CHUNK_RANGE
         # A multiple of the smallest, so that rows of images fill vectors and cache lines.
-        return min(max(CPU_ACTIVATIONS // floats // smallest * smallest, smallest), largest)
+        size = min(max(CPU_ACTIVATIONS // floats // smallest * smallest, smallest), largest)
+        return min(size, max(MOST_ACTIVATIONS // floats, 1))
 
     def family_chunks(self, families: int, points_per_family: int, images: int) -> list[slice]:
         """Slices of the families: as many as fit the budget on a GPU, one at a time on a CPU, or

@@ -34,19 +34,23 @@ def matrix_products(product_type: str) -> Iterator[None]:
     """Compute matrix products of float32 tensors in another type of number (see `product_type`).
 
     Both TF32 and bfloat16 round the factors, to 11 and 8 binary digits, and sum their products in
-    float32; bfloat16 then rounds the sums likewise. TF32 applies to all products of float32;
-    bfloat16 not to those that torch adds to a given sum in the same call (addmm, baddbmm), such as
-    LeNet's dense layers and gradients summed over blocks of images: these stay exact on a CPU.
+    float32; bfloat16 then rounds the sums likewise. TF32 applies to all products of float32, and to
+    convolutions; bfloat16 not to products that torch adds to a given sum in the same call (addmm,
+    baddbmm), such as LeNet's dense layers and gradients summed over blocks of images: these stay
+    exact on a CPU.
     Products in float64 and all other arithmetic stay as they are, and so does every setting of
     torch once this ends.
     """
     if product_type == TF32:
-        before = torch.backends.cuda.matmul.fp32_precision
-        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        switches = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+        before = [switch.fp32_precision for switch in switches]
+        for switch in switches:
+            switch.fp32_precision = "tf32"
         try:
             yield
         finally:
-            torch.backends.cuda.matmul.fp32_precision = before
+            for switch, setting in zip(switches, before, strict=True):
+                switch.fp32_precision = setting
     elif product_type == BFLOAT16:
         with _BFloat16Products():
             yield

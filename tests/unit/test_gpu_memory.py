@@ -7,7 +7,7 @@ import torch
 
 from topography import device
 from topography.architectures import autoencoder, get_architecture
-from topography.objective import GPU_SMALLEST_CHUNK, Objective
+from topography.objective import MOST_ACTIVATIONS, Objective
 
 IMAGES, POINTS = 60_000, 51
 
@@ -34,15 +34,25 @@ def test_chunks_and_families_fill_a_sixteenth_of_the_card(
     floats = objective.architecture.activation_floats * POINTS
     budget = gibibytes * 2**30 / 16 / 4
     chunk = objective._chunk_size(POINTS)
-    assert budget / floats - 1 < chunk <= max(budget / floats, GPU_SMALLEST_CHUNK)
+    assert budget / floats - 1 < chunk <= budget / floats
     families = objective.family_chunks(1000, POINTS, 100)
     size = families[0].stop - families[0].start
     assert 0.5 * budget < size * floats * 100 <= budget
 
 
-def test_the_smallest_chunk_of_a_small_card(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_networks_get_through_an_image_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     use_card(monkeypatch, 1)
-    assert elsewhere()._chunk_size(1000) == GPU_SMALLEST_CHUNK
+    assert elsewhere()._chunk_size(100_000) == 1
+
+
+def test_a_chunk_on_the_cpu_is_bounded_too() -> None:
+    """ResNet18, as docs/geometry.md has it, on the 51 points of a path."""
+    resnet = get_architecture("resnet")
+    objective = Objective(resnet, torch.zeros(4, resnet.image_size), torch.zeros(4).long())
+    for points in (1, POINTS):
+        size = objective._chunk_size(points)
+        floats = resnet.activation_floats * points
+        assert size * floats <= MOST_ACTIVATIONS < (size + 1) * floats
 
 
 def test_the_output_layer_of_the_autoencoder_fits_beside(monkeypatch: pytest.MonkeyPatch) -> None:

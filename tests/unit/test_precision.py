@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reference import data
 from topography.architectures import get_architecture
+from topography.device import set_up_processor
 from topography.objective import Objective
 from topography.path_job import PathSettings, find_and_measure
 from topography.paths import Paths, find_paths
@@ -97,18 +98,31 @@ def test_all_else_stays_exact() -> None:
 
 @pytest.mark.parametrize("before", ["none", "ieee", "tf32"])
 def test_tf32_is_switched_on_inside_only(before: str) -> None:
-    matmul = torch.backends.cuda.matmul
-    original = matmul.fp32_precision
-    matmul.fp32_precision = before
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    originals = [switch.fp32_precision for switch in switches]
+    for switch in switches:
+        switch.fp32_precision = before
     try:
         with matrix_products(TF32):
-            assert matmul.fp32_precision == "tf32"
-        assert matmul.fp32_precision == before
+            assert [switch.fp32_precision for switch in switches] == ["tf32"] * 2
+        assert [switch.fp32_precision for switch in switches] == [before] * 2
         with pytest.raises(KeyError), matrix_products(TF32):
             raise KeyError
-        assert matmul.fp32_precision == before
+        assert [switch.fp32_precision for switch in switches] == [before] * 2
     finally:
-        matmul.fp32_precision = original
+        for switch, original in zip(switches, originals, strict=True):
+            switch.fp32_precision = original
+
+
+def test_convolutions_on_a_gpu_are_of_float32_unless_asked() -> None:
+    """torch takes TF32 for them, other than for matrix products."""
+    conv = torch.backends.cudnn.conv
+    original = conv.fp32_precision
+    try:
+        set_up_processor(torch.get_num_threads())
+        assert conv.fp32_precision == "ieee"
+    finally:
+        conv.fp32_precision = original
 
 
 def test_exact_leaves_torch_alone() -> None:

@@ -398,9 +398,10 @@ def _softplus_sums(
     torch.sigmoid(windows, out=windows)
     torch.mul(windows[:, :, 0], windows[:, :, 1], out=half)
     torch.mul(half[:, :, 0], half[:, :, 1], out=pooled).log_()
-    # Where the product is too small for a number of full precision (or there is a NaN):
+    # Where the product is too small for a number of full precision (or there is a NaN). To ask a
+    # GPU takes longer than to compute it everywhere.
     least = math.log(torch.finfo(pooled.dtype).tiny)
-    if not pooled.amin() >= least:
+    if pooled.device.type != "cpu" or not pooled.amin() >= least:
         exact = -softplus(-windows_again()).sum((2, 3))
         torch.where(pooled < least, exact, pooled, out=pooled)
 

@@ -14,6 +14,7 @@ In float32 such a tanh errs by 1e-7, also where it is small itself. The sums tha
 rounded as coarsely: losses and gradients are as accurate as with torch.tanh (measured).
 """
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -62,6 +63,7 @@ class LongShortTermMemory(BlockwiseArchitecture):
     def __init__(self) -> None:
         seed = torch.Generator().manual_seed(PERMUTATION_SEED)
         self.permutation = torch.randperm(PIXELS, generator=seed)
+        self._permutations: dict[torch.device, Tensor] = {}  # copied to a GPU once
 
     def block_loss_sums(
         self, params: Tensor, images: Tensor, labels: Tensor, gradients: Tensor | None
@@ -97,7 +99,10 @@ class LongShortTermMemory(BlockwiseArchitecture):
         if images.dim() == 2:
             images = images.unsqueeze(0)
         # Transposed first: the permutation then moves whole rows of images, not single pixels.
-        pixels = images.mT.contiguous().index_select(1, self.permutation.to(images.device))
+        permutation = self._permutations.setdefault(
+            images.device, self.permutation.to(images.device)
+        )
+        pixels = images.mT.contiguous().index_select(1, permutation)
         return pixels.unflatten(1, (STEPS, INPUTS)).transpose(0, 1)
 
 
@@ -158,7 +163,7 @@ class _Run:
         weight = blocks["lstm.weight_hh_l0"]
         bias = blocks["lstm.bias_ih_l0"] + blocks["lstm.bias_hh_l0"]
         matrix = torch.cat([weight, blocks["lstm.weight_ih_l0"], bias.unsqueeze(2)], dim=2)
-        self.matrix = matrix * _factors(weight, candidate=-2.0)  # [B, 192, 77]
+        self.matrix = matrix * _factors(weight.device, weight.dtype, candidate=-2.0)  # [B, 192, 77]
         self.output = blocks["output.weight"]
 
     def logits(self) -> Tensor:
@@ -183,7 +188,8 @@ class _Run:
         sums["output.weight"].baddbmm_(delta_logits, work.hidden[-1].mT)
         matrix_sums = torch.zeros_like(self.matrix.mT)
         # What is computed for the gates below lacks these factors.
-        factors = _factors(self.matrix, forget=-0.5, candidate=-2.0)
+        kind = self.matrix.device, self.matrix.dtype
+        factors = _factors(*kind, forget=-0.5, candidate=-2.0)
         recurrent = (self.matrix[:, :, :HIDDEN] * factors).mT.contiguous()
         delta, delta_gates_t = work.delta, work.delta.gates.mT
         delta_hidden = torch.bmm(self.output.mT, delta_logits, out=work.delta_hidden)
@@ -202,8 +208,7 @@ class _Run:
             if step > 0:
                 delta_entering.mul_(state.forget)
                 torch.bmm(recurrent, delta.gates, out=delta_hidden)
-        factors *= _factors(self.matrix, candidate=-2.0)
-        matrix_sums = matrix_sums.mT * factors
+        matrix_sums = matrix_sums.mT * (factors * _factors(*kind, candidate=-2.0))
         hidden, inputs, bias = matrix_sums.split([HIDDEN, INPUTS, 1], dim=2)
         sums["lstm.weight_hh_l0"] += hidden
         sums["lstm.weight_ih_l0"] += inputs
@@ -211,10 +216,12 @@ class _Run:
         sums["lstm.bias_hh_l0"] += bias.squeeze(2)
 
 
-def _factors(like: Tensor, **of_gates: float) -> Tensor:
-    """Factors [192, 1] of the rows of the gates; 1 for those not named."""
+@functools.cache  # a copy from the processor makes it wait for a GPU
+def _factors(device: torch.device, dtype: torch.dtype, **of_gates: float) -> Tensor:
+    """Factors [192, 1] of the rows of the gates, not to be changed; 1 for those not named."""
     factors = [of_gates.get(gate, 1.0) for gate in ("input", "forget", "candidate", "output")]
-    return like.new_tensor(factors).repeat_interleave(HIDDEN).unsqueeze(1)
+    rows = torch.tensor(factors, device=device, dtype=dtype)
+    return rows.repeat_interleave(HIDDEN).unsqueeze(1)
 
 
 def _times_tanh(factor: Tensor, squashed: Tensor, out: Tensor) -> None:
