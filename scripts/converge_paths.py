@@ -66,7 +66,7 @@ def main() -> None:
     checkpoint.stop_on_signals()
     label = f"{args.architecture} {args.set.stem}, {len(pairs)} pairs"
     print(f"{label}: up to {settings.most_steps} steps, on {device}", file=sys.stderr, flush=True)
-    with advice_when_out_of_memory("Lower converged.pairs or converged.terms."):
+    with advice_when_out_of_memory("Lower converged.pairs, or converged.terms."):
         rows = convergence_job.search(
             landscape,
             weights,

@@ -73,6 +73,7 @@ def main() -> None:
     seconds = [stage.seconds(rates[stage.architecture], startup) for stage in stages]
     if args.compare:
         benchmarks = Path("results", config["scale"], "benchmarks")
+        stages = cost.stages(config, "cpu")  # what Snakemake measures is main memory
         print(comparison(stages, seconds, base, benchmarks).to_string(index=False))
         return
     on_gpu = device.type == "cuda"

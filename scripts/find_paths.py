@@ -44,6 +44,7 @@ def main() -> None:
     from topography import jobs
     from topography.architectures import get_architecture
     from topography.checkpoint import Checkpoint
+    from topography.device import advice_when_out_of_memory
     from topography.path_job import PathSettings, find_and_measure, read_pairs, read_weights
     from topography.precision import product_type
     from topography.progress import Progress
@@ -72,15 +73,18 @@ def main() -> None:
         file=sys.stderr,
         flush=True,
     )
-    measured = find_and_measure(
-        landscape,
-        weights,
-        pairs,
-        settings,
-        pairs_per_batch=CPU_PAIRS_PER_BATCH if device.type == "cpu" else GPU_PAIRS_PER_BATCH,
-        checkpoint=checkpoint,
-        progress=Progress(label, len(pairs) * settings.steps),
-    )
+    with advice_when_out_of_memory(
+        "Not even a single path fits: take a GPU with more memory, or --config device=cpu."
+    ):
+        measured = find_and_measure(
+            landscape,
+            weights,
+            pairs,
+            settings,
+            pairs_per_batch=CPU_PAIRS_PER_BATCH if device.type == "cpu" else GPU_PAIRS_PER_BATCH,
+            checkpoint=checkpoint,
+            progress=Progress(label, len(pairs) * settings.steps),
+        )
     grids = {
         "t": torch.linspace(0.0, 1.0, settings.points, dtype=torch.float64),
         "fine_t": torch.linspace(0.0, 1.0, settings.fine_points, dtype=torch.float64),

@@ -202,8 +202,9 @@ def data(config: Settings, results: Path) -> Iterator[Finding]:
         return
     online = source == "download" or source.startswith("https://")
     if online and name in _mirrors():
-        mirrors = _mirrors()[name] if source == "download" else [source]
-        refusals = [_refusal(mirror) for mirror in mirrors]
+        mirrors, file = _mirrors()[name]
+        mirrors = mirrors if source == "download" else [source]
+        refusals = [_refusal(mirror, file) for mirror in mirrors]
         if None in refusals:
             yield Finding(OK, "data", f"{path} is not made yet; its source answers")
         else:
@@ -222,19 +223,24 @@ def data(config: Settings, results: Path) -> Iterator[Finding]:
         yield Finding(OK, "data", f"{path} is not made yet; its source is complete")
 
 
-def _mirrors() -> dict[str, list[str]]:
-    """Addresses of the datasets that are downloaded, as their modules try them."""
+def _mirrors() -> dict[str, tuple[Sequence[str], str]]:
+    """Of the datasets that are downloaded, the addresses that their modules try, and a file."""
     from torchvision.datasets import MNIST
 
-    from topography.datasets import fashion_mnist
+    from topography.datasets import cifar10, fashion_mnist
 
     secure = [mirror for mirror in MNIST.mirrors if mirror.startswith("https://")]
-    return {"mnist": secure, "fashion_mnist": list(fashion_mnist.MIRRORS)}
+    images = "train-images-idx3-ubyte.gz"
+    return {
+        "mnist": (secure, images),
+        "fashion_mnist": (fashion_mnist.MIRRORS, images),
+        "cifar10": (cifar10.MIRRORS, cifar10.FILE.archive),
+    }
 
 
-def _refusal(mirror: str) -> str | None:
-    """Why a mirror does not give the first file of MNIST and its like; None where it does."""
-    address = f"{mirror.rstrip('/')}/train-images-idx3-ubyte.gz"
+def _refusal(mirror: str, file: str) -> str | None:
+    """Why a mirror does not give a file; None where it does."""
+    address = f"{mirror.rstrip('/')}/{file}"
     try:
         request = urllib.request.Request(address, method="HEAD")
         urllib.request.urlopen(request, timeout=PATIENCE).close()

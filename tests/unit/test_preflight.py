@@ -228,7 +228,8 @@ def test_one_mirror_that_answers_is_enough(
 ) -> None:
     asked = []
 
-    def refusal(mirror: str) -> str | None:
+    def refusal(mirror: str, file: str) -> str | None:
+        assert file == "train-images-idx3-ubyte.gz"
         asked.append(mirror)
         return None if second_answers and len(asked) == 2 else f"{mirror}: no route"
 
@@ -238,6 +239,16 @@ def test_one_mirror_that_answers_is_enough(
     assert finding.level == (OK if second_answers else ERROR)
     assert second_answers or "snakemake --cores 1 data" in finding.fix
     assert second_answers or "--config scale=smoke device=cpu data_source=" in finding.fix
+
+
+def test_an_archive_is_asked_for_and_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(preflight, "_refusal", lambda *request: asked.append(request))
+    (finding,) = preflight.data({**CONFIG, "dataset": "cifar10"}, tmp_path)
+    assert finding.level == OK
+    assert asked == [("https://www.cs.toronto.edu/~kriz/", "cifar-10-binary.tar.gz")]
 
 
 def test_disk_is_compared_with_what_is_still_to_come(tmp_path: Path) -> None:
