@@ -36,6 +36,8 @@ class Workflow:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         # A user's own profile must not decide how the tests end.
         environment.pop("SNAKEMAKE_PROFILE", None)
+        # Nor a GPU, or what is measured and asked for differs; one may be asked for by a test.
+        environment.setdefault("CUDA_VISIBLE_DEVICES", "")
         # Nor a Slurm that does not answer: the plugin asks it at every start, for ten seconds.
         environment.setdefault("SLURM_CONF", os.devnull)
         done = subprocess.run(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from reference.dataloader_training import PictureDataset, loss_over_loader
+from reference.dataloader import PictureDataset, loss_over_loader
 from reference.lbfgs import run_lbfgs
 from reference.networks import build_network, flat_gradient, load_vector, mean_loss
 from reference.paths import point_on_path, wave

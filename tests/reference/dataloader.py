@@ -1,11 +1,9 @@
-"""Training the way notebooks do it: one network, a DataLoader over single pictures.
+"""Images the way notebooks load them: single pictures, through a DataLoader.
 
-The yardstick for speed: the same result as SGD of the engine, by the ordinary route.
+A yardstick for speed.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from reference.networks import build_network, flat_parameters, load_vector, mean_loss
+from reference.networks import mean_loss
 
 
 class PictureDataset(Dataset):
@@ -34,15 +32,6 @@ class PictureDataset(Dataset):
         return self.transform(picture), int(self.labels[index])
 
 
-@dataclass
-class Curves:
-    """Mean losses after each epoch, epoch 0 being the initial network, and the last weights."""
-
-    train_losses: list[float] = field(default_factory=list)
-    test_losses: list[float] = field(default_factory=list)
-    weights: Tensor | None = None
-
-
 @torch.no_grad()
 def loss_over_loader(network: nn.Module, loader: DataLoader) -> float:
     """Return the mean loss over all pictures of the loader."""
@@ -52,37 +41,3 @@ def loss_over_loader(network: nn.Module, loader: DataLoader) -> float:
         total += mean_loss(network, images, labels).item() * len(images)
         count += len(images)
     return total / count
-
-
-def train_with_dataloader(
-    name: str,
-    train_set: PictureDataset,
-    test_set: PictureDataset,
-    epochs: int,
-    seed: int = 0,
-    learning_rate: float = 0.1,
-    batch_size: int = 64,
-    activation: str = "softplus",
-    initial_weights: Tensor | None = None,
-) -> Curves:
-    """Train one network with shuffled minibatches and record both loss curves."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = build_network(name, activation)
-        if initial_weights is not None:
-            load_vector(network, initial_weights)
-        shuffled = DataLoader(train_set, batch_size=batch_size, shuffle=True)
-        train_loader = DataLoader(train_set, batch_size=1000)
-        test_loader = DataLoader(test_set, batch_size=1000)
-        optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate)
-        curves = Curves()
-        for epoch in range(epochs + 1):
-            if epoch > 0:
-                for pictures, labels in shuffled:
-                    optimizer.zero_grad()
-                    mean_loss(network, pictures.flatten(start_dim=1), labels).backward()
-                    optimizer.step()
-            curves.train_losses.append(loss_over_loader(network, train_loader))
-            curves.test_losses.append(loss_over_loader(network, test_loader))
-        curves.weights = flat_parameters(network)
-    return curves

@@ -63,17 +63,17 @@ class LeNet(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """784-32-32, 32-32-784 without biases: softplus after the hidden layers, sigmoid at the end."""
+    """784-32-32, 32-32-784 without biases: sigmoid at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, activation: str = "softplus") -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(784, 32, bias=False),
-            Softplus(),
+            ACTIVATIONS[activation](),
             nn.Linear(32, 32, bias=False),
-            Softplus(),
+            ACTIVATIONS[activation](),
             nn.Linear(32, 32, bias=False),
-            Softplus(),
+            ACTIVATIONS[activation](),
             nn.Linear(32, 784, bias=False),
             nn.Sigmoid(),
         )
@@ -102,14 +102,14 @@ class RecurrentNetwork(nn.Module):
 def build_network(name: str, activation: str = "softplus") -> nn.Module:
     """Return a freshly initialised network: fcp, lenet, autoencoder or lstm.
 
-    `activation` (softplus, relu) is used by fcp and lenet only; the other two have no choice.
+    `activation` (softplus, relu) is of all but the lstm, which has no choice.
     """
     if name == "fcp":
         return FullyConnected(activation)
     if name == "lenet":
         return LeNet(activation)
     if name == "autoencoder":
-        return Autoencoder()
+        return Autoencoder(activation)
     if name == "lstm":
         return RecurrentNetwork()
     raise ValueError(f"unknown network {name!r}")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reference import data, networks
 from topography import objective as objective_module
-from topography.architectures import get_architecture
+from topography.architectures import autoencoder, get_architecture, lenet, lstm
 from topography.landscape import FunctionLandscape
 from topography.objective import Objective
 
@@ -19,6 +19,7 @@ VARIANTS = [
     ("lenet", {}),
     ("lenet", {"activation": "relu"}),
     ("autoencoder", {}),
+    ("autoencoder", {"activation": "relu"}),
     ("lstm", {}),
 ]
 IMAGES = 23
@@ -61,6 +62,8 @@ def relative_error(value: Tensor, exact: Tensor) -> float:
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut the work into chunks of a few images, so that sums run over several uneven chunks."""
     monkeypatch.setattr(objective_module, "CPU_CHUNK_RANGE", (5, 5))
+    for module in (lenet, lstm):  # which cut the images themselves
+        monkeypatch.setattr(module, "CPU_IMAGES", 5)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -76,6 +79,24 @@ def test_losses_and_gradients_equal_one_network_at_a_time(
     assert losses.dtype == losses_again.dtype == torch.float64
     assert relative_error(losses, exact) < 1e-10
     assert relative_error(losses_again, exact) < 1e-10
+    for row in range(3):
+        assert relative_error(gradients[row], exact_gradients[row]) < 1e-10
+
+
+@pytest.mark.parametrize("activation", ["softplus", "relu"])
+@pytest.mark.parametrize("at_a_time", [(1, 16), (2, IMAGES)], ids=["as on a CPU", "as on a GPU"])
+def test_the_output_layer_of_the_autoencoder_in_parts_equals_the_modules(
+    activation: str, at_a_time: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of 16 and 7 images, and of two networks and one."""
+    monkeypatch.setattr(autoencoder, "_at_a_time", lambda *_: at_a_time)
+    settings = {"activation": activation}
+    objective, vectors = make_objective("autoencoder", settings), vectors_for("autoencoder", 3)
+    images, labels = objective.images, objective.labels
+    exact, exact_gradients = expected("autoencoder", settings, vectors, images, labels)
+    losses, gradients = objective.losses_and_gradients(vectors)
+    assert relative_error(objective.losses(vectors), exact) < 1e-10
+    assert relative_error(losses, exact) < 1e-10
     for row in range(3):
         assert relative_error(gradients[row], exact_gradients[row]) < 1e-10
 

@@ -26,6 +26,7 @@ def command(workflow: Workflow, script: str, *arguments: str) -> subprocess.Comp
     return subprocess.run(
         [sys.executable, f"scripts/{script}.py", *arguments],
         cwd=workflow.folder,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},  # as if there were no GPU
         capture_output=True,
         text=True,
         check=False,
