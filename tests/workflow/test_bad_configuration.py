@@ -435,6 +435,12 @@ def test_a_run_of_the_second_study_that_cannot_be_recorded_is_refused(
     assert what in message and fix in message
 
 
+def test_every_run_of_the_second_study_has_images() -> None:
+    base = configuration.merge(BASE, {})
+    del base["geometry"]["defaults"]["images"]["test"]
+    assert "- geometry.defaults.images.test (in config.yaml) is missing" in refusal({}, base)
+
+
 def test_a_default_that_one_run_makes_impossible_names_the_run() -> None:
     message = refusal({"geometry": {"defaults": {"controls": True}}})
     assert "- geometry.defaults.controls (in mine.yaml) is" in message

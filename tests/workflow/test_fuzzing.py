@@ -28,6 +28,7 @@ CONFLICTS = (
     ("paths", "landscapes"),
     ("differences", "architecture"),
     ("trajectory", "controls"),
+    ("trajectory", "probes"),
     ("geometry", "defaults", "optimizer"),
     ("architecture_settings",),
     ("optimizer_settings",),
