@@ -261,8 +261,9 @@ def _draw_panel(axes: Axes, panel: Panel, numbers: pd.DataFrame) -> None:
     if numbers["series"].nunique() > 1 or by_size:
         # Cosines leave room at the upper right after the first epoch; elsewhere it differs.
         cosines = "cosine" in panel.quantity and not by_size
-        place = {"loc": "upper right", "ncols": 2} if cosines else {}
-        axes.legend(fontsize=7, handlelength=1.2, **place)
+        columns = 3 if numbers["series"].nunique() == 5 else 2
+        place = {"loc": "upper right", "ncols": columns, "borderaxespad": 0.0} if cosines else {}
+        axes.legend(fontsize=7, handlelength=0.8, columnspacing=0.8, handletextpad=0.4, **place)
 
 
 def _scale(axes: Axes, panel: Panel, numbers: pd.DataFrame) -> None:
