@@ -20,7 +20,6 @@ import torch
 from benchmarks.machine import description, matrix_product_rate
 from benchmarks.work import Work, all_work
 from topography.datasets import read_dataset
-from topography.device import set_up_processor
 
 # Images measured; the time of each work is proportional to their number, and scaled to 60,000.
 IMAGES = {"fcp": 60_000, "autoencoder": 20_000, "lenet": 4096, "lstm": 4096}
@@ -42,7 +41,8 @@ def main() -> None:
     args = arguments()
     if not args.data.exists():
         sys.exit(f"error: {args.data} is not there; make it with `snakemake --cores 1 {args.data}`")
-    set_up_processor(args.threads)
+    # Not `set_up_processor`, whose allocator would serve the ordinary way too, which has none such.
+    torch.set_num_threads(args.threads)
     repeats = args.repeats or (3 if args.short else 5)
     counts = SHORT_IMAGES if args.short else IMAGES
     machine = {**description(args.threads), "matrix_product_gflops": matrix_product_rate() / 1e9}
