@@ -4,6 +4,7 @@ A claim says what is measured and in which range the measurement must lie, befor
 verdict compares that range with an interval, not with a single number: agreement must be shown.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,7 @@ def verdict(low: float, high: float, allowed: tuple[float, float]) -> str:
 # Resampling ---------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=16)  # a report asks for each of its sets again and again
 def resampled_runs(runs: int, purpose: str, resamples: int = RESAMPLES) -> np.ndarray:
     """Ones, then how often each bootstrap resample draws each run: float64 [1 + R, runs].
 
@@ -139,7 +141,9 @@ def resampled_runs(runs: int, purpose: str, resamples: int = RESAMPLES) -> np.nd
     """
     generator = seeding.numpy_generator(RESAMPLING_SEED, f"resamples/{purpose}")
     counts = generator.multinomial(runs, np.full(runs, 1 / runs), size=resamples)
-    return np.concatenate([np.ones((1, runs)), counts])
+    weights = np.concatenate([np.ones((1, runs)), counts])
+    weights.flags.writeable = False  # all who ask for it share it
+    return weights
 
 
 def pair_counts(counts: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
