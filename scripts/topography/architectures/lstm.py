@@ -60,11 +60,6 @@ class LongShortTermMemory(BlockwiseArchitecture):
     )
     activation_floats = STEPS * (ROWS + GATES + 2 * HIDDEN) + 2 * GATES + PIXELS
 
-    def __init__(self) -> None:
-        seed = torch.Generator().manual_seed(PERMUTATION_SEED)
-        self.permutation = torch.randperm(PIXELS, generator=seed)
-        self._permutations: dict[torch.device, Tensor] = {}  # copied to a GPU once
-
     def block_loss_sums(
         self, params: Tensor, images: Tensor, labels: Tensor, gradients: Tensor | None
     ) -> Tensor:
@@ -99,10 +94,7 @@ class LongShortTermMemory(BlockwiseArchitecture):
         if images.dim() == 2:
             images = images.unsqueeze(0)
         # Transposed first: the permutation then moves whole rows of images, not single pixels.
-        permutation = self._permutations.setdefault(
-            images.device, self.permutation.to(images.device)
-        )
-        pixels = images.mT.contiguous().index_select(1, permutation)
+        pixels = images.mT.contiguous().index_select(1, _permutation(images.device))
         return pixels.unflatten(1, (STEPS, INPUTS)).transpose(0, 1)
 
 
@@ -217,6 +209,13 @@ class _Run:
 
 
 @functools.cache  # a copy from the processor makes it wait for a GPU
+def _permutation(device: torch.device) -> Tensor:
+    """The order in which the pixels of an image are read, [784], not to be changed."""
+    seed = torch.Generator().manual_seed(PERMUTATION_SEED)
+    return torch.randperm(PIXELS, generator=seed).to(device)
+
+
+@functools.cache  # likewise
 def _factors(device: torch.device, dtype: torch.dtype, **of_gates: float) -> Tensor:
     """Factors [192, 1] of the rows of the gates, not to be changed; 1 for those not named."""
     factors = [of_gates.get(gate, 1.0) for gate in ("input", "forget", "candidate", "output")]
