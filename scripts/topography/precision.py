@@ -36,8 +36,8 @@ def matrix_products(product_type: str) -> Iterator[None]:
     Both TF32 and bfloat16 round the factors, to 11 and 8 binary digits, and sum their products in
     float32; bfloat16 then rounds the sums likewise. TF32 applies to all products of float32, and to
     convolutions; bfloat16 not to products that torch adds to a given sum in the same call (addmm,
-    baddbmm), such as LeNet's dense layers and gradients summed over blocks of images: these stay
-    exact on a CPU.
+    baddbmm), such as LeNet's dense layers and gradients summed over blocks of images, nor
+    to what torch computes in one call, such as its LSTM: these stay exact on a CPU.
     Products in float64 and all other arithmetic stay as they are, and so does every setting of
     torch once this ends.
     """

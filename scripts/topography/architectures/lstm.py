@@ -13,8 +13,8 @@ exactly, into the weights of the candidate and into the cell, of which C = -2 ce
 In float32 such a tanh errs by 1e-7, also where it is small itself. The sums that enter it are
 rounded as coarsely: losses and gradients are as accurate as with torch.tanh (measured).
 
-Losses without gradients are those of torch's own LSTM, a network at a time, on processors with
-AVX-512: there it takes 0.6 of the time, elsewhere more (`_suits_torch`).
+On processors with AVX-512 torch's own LSTM serves instead, a network at a time: there it takes 0.6
+of the time for losses and 0.75 of that for gradients, elsewhere more (`_suits_torch`).
 """
 
 import functools
@@ -43,6 +43,7 @@ PERMUTATION_SEED = 1234  # of the authors' code
 # With less the calls dominate. The images at a time must not depend on the number of networks, or
 # the rounding of a network's sums would depend on its batch-mates.
 CPU_IMAGES = 1024
+TORCH_IMAGES = 128  # with 1024, gradients take twice as long
 
 # Rows of images are filled up to a multiple of this many, 64 bytes or more: where rows begin at
 # different alignments, products of small matrices round differently from network to network.
@@ -63,13 +64,55 @@ class LongShortTermMemory(BlockwiseArchitecture):
     )
     activation_floats = STEPS * (ROWS + GATES + 2 * HIDDEN) + 2 * GATES + PIXELS
 
-    def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        by = self.loss_sums_by_torch if _suits_torch(params) else super().loss_sums
-        return by(params, images, labels)
-
     def block_loss_sums(
         self, params: Tensor, images: Tensor, labels: Tensor, gradients: Tensor | None
     ) -> Tensor:
+        by = self.sums_by_torch if _suits_torch(params) else self.batched_sums
+        return by(params, images, labels, gradients)
+
+    def sums_by_torch(
+        self, params: Tensor, images: Tensor, labels: Tensor, gradients: Tensor | None
+    ) -> Tensor:
+        """Loss sums, and gradients where wanted, by torch's own LSTM, one network at a time."""
+        count = images.shape[-2]
+        labels = labels.expand(len(params), count)
+        losses = params.new_zeros(len(params), dtype=torch.float64)
+        for first in range(0, count, TORCH_IMAGES):
+            part = slice(first, first + TORCH_IMAGES)
+            pixels = self._pixels(images[..., part, :]).permute(1, 0, 3, 2).contiguous()
+            pixels = pixels.expand(len(params), -1, -1, -1)  # [B, steps, n, 28]
+            for row, vector in enumerate(params):
+                with torch.set_grad_enabled(gradients is not None):
+                    leaf = vector.detach().requires_grad_(gradients is not None)
+                    logits = self._torch_logits(leaf, pixels[row])
+                    image_losses = cross_entropy(logits.unsqueeze(0), labels[row : row + 1, part])
+                    loss = image_losses.sum(dtype=torch.float64)
+                    if gradients is not None:
+                        gradients[row] += torch.autograd.grad(loss, leaf)[0]
+                losses[row] += loss.detach()
+        return losses
+
+    def _torch_logits(self, vector: Tensor, pixels: Tensor) -> Tensor:
+        """Logits [10, n] of the network with parameters [P], for pixels [steps, n, 28]."""
+        *weights, output = self.split(vector).values()
+        nothing = pixels.new_zeros(1, pixels.shape[1], HIDDEN)
+        _, hidden, _ = torch.lstm(
+            pixels,
+            (nothing, nothing),
+            weights,
+            has_biases=True,
+            num_layers=1,
+            dropout=0.0,
+            train=vector.requires_grad,
+            bidirectional=False,
+            batch_first=False,
+        )
+        return output @ hidden[0].mT
+
+    def batched_sums(
+        self, params: Tensor, images: Tensor, labels: Tensor, gradients: Tensor | None
+    ) -> Tensor:
+        """Loss sums, and gradients where wanted, of networks side by side."""
         count, shared = images.shape[-2], images.dim() == 2
         labels = labels.expand(len(params), count)
         few_networks, few_images = _at_a_time(params, count)
@@ -96,21 +139,6 @@ class LongShortTermMemory(BlockwiseArchitecture):
                 losses[rows] += image_losses.sum(-1, dtype=torch.float64)
         return losses
 
-    def loss_sums_by_torch(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        """The same as `loss_sums`, by torch's own LSTM."""
-        count = images.shape[-2]
-        labels = labels.expand(len(params), count)
-        networks = [self.split(vector) for vector in params]
-        losses = params.new_zeros(len(params), dtype=torch.float64)
-        for first in range(0, count, CPU_IMAGES):
-            part = slice(first, first + CPU_IMAGES)
-            pixels = self._pixels(images[..., part, :]).permute(1, 0, 3, 2).contiguous()
-            pixels = pixels.expand(len(params), -1, -1, -1)
-            logits = [_logits(*each) for each in zip(networks, pixels, strict=True)]
-            image_losses = cross_entropy(torch.stack(logits), labels[:, part])
-            losses += image_losses.sum(-1, dtype=torch.float64)
-        return losses
-
     def _pixels(self, images: Tensor) -> Tensor:
         """What the steps read, [steps, B or 1, 28, n], of images [(B,) n, D]."""
         if images.dim() == 2:
@@ -121,31 +149,12 @@ class LongShortTermMemory(BlockwiseArchitecture):
 
 
 def _suits_torch(params: Tensor) -> bool:
-    """Whether torch's own LSTM is the faster one for losses without gradients (measured)."""
+    """Whether torch's own LSTM is the faster one (measured)."""
     return (
         params.device.type == "cpu"
         and params.dtype == torch.float32
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
     )
-
-
-def _logits(blocks: dict[str, Tensor], pixels: Tensor) -> Tensor:
-    """Logits [10, n] of the network with these parameter blocks, for pixels [steps, n, 28]."""
-    weights = [parameter for name, parameter in blocks.items() if name.startswith("lstm.")]
-    nothing = pixels.new_zeros(1, pixels.shape[1], HIDDEN)
-    with torch.no_grad():  # torch then takes the call that keeps nothing
-        _, hidden, _ = torch.lstm(
-            pixels,
-            (nothing, nothing),
-            weights,
-            has_biases=True,
-            num_layers=1,
-            dropout=0.0,
-            train=False,
-            bidirectional=False,
-            batch_first=False,
-        )
-    return blocks["output.weight"] @ hidden[0].mT
 
 
 def _at_a_time(params: Tensor, count: int) -> tuple[int, int]:
