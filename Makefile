@@ -1,4 +1,4 @@
-# Needs Python >= 3.11, git and make. Everything else is installed into .venv and .tools.
+# Needs Python 3.11 to 3.13, git and make. Everything else is installed into .venv and .tools.
 
 PYTHON ?= python3
 CORES ?= 2
@@ -26,7 +26,7 @@ help:
 	@echo "make lint     check the style of Python files and rules"
 	@echo "make format   correct that style where a program can"
 	@echo "make clean    remove what setup installed; results stay"
-	@echo "Variables: CORES=$(CORES), PYTHON=$(PYTHON), ROUNDS=$(ROUNDS), SCALE=$(SCALE)"
+	@echo "Variables: CORES=$(CORES), PYTHON=$(PYTHON), ROUNDS=$(ROUNDS), SCALE=$(SCALE), BENCH, PROFILE"
 
 setup: $(READY)
 

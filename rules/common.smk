@@ -69,7 +69,10 @@ def configuration_sources():
     """What the configuration was merged from, by name, the strongest first."""
     files = list(filter(None, [scale_file(), "config.yaml"]))
     return [
-        ("the command line or a profile", workflow.config_settings.overwrite_config),
+        (
+            "the command line, a profile or --configfile",
+            workflow.config_settings.overwrite_config,
+        ),
         *((file, load_configfile(file)) for file in files),
     ]
 

@@ -53,7 +53,7 @@ def summary(config: Settings, sources: Sequence[Source], left_out: Sequence[str]
         lines.append(("left out", ", ".join(left_out)))
     if changed:
         text = ", ".join(f"{key}={value}" for key, value in changed)
-        lines.append(("changed", f"{text} (by the command line or a profile)"))
+        lines.append(("changed", f"{text} (by the command line, a profile or --configfile)"))
     lines += [("not for", text) for text in _hidden_settings(config, sources)]
     title = "Topography of the loss landscape: what this configuration asks for, done or not"
     return "\n".join([title, *(f"  {name:<9} {text}" for name, text in lines)])

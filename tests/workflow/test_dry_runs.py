@@ -85,7 +85,8 @@ def test_the_panel_goes_to_stderr_and_leaves_the_graph_alone(fresh: Workflow) ->
     assert "32 to train in 8 jobs" in panel
     assert "72 to find in 24 jobs" in panel
     assert "results/smoke/logs" in panel
-    assert "changed   device=cpu (by the command line or a profile)" in panel  # digits is smoke's
+    # digits is smoke's
+    assert "changed   device=cpu (by the command line, a profile or --configfile)" in panel
 
 
 def test_a_scale_file_changes_the_general_values_and_the_command_line_both(
