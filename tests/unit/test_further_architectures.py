@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from topography.architectures import get_architecture
 from topography.architectures.base import Architecture
+from topography.architectures.mlp import MultilayerPerceptron
 from topography.errors import TopographyError
 from topography.randomness import generator
 
@@ -142,6 +143,22 @@ def test_images_and_networks_do_not_notice_their_neighbours(name: str) -> None:
     together = architecture.image_losses(vectors, images, labels)
     alone = architecture.image_losses(vectors[1:], images[2:3], labels[2:3])
     torch.testing.assert_close(alone[0, 0], together[1, 2], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("dimensions", [(1,), (0, 1), (0,)], ids=["images", "all", "networks"])
+def test_a_mean_in_place_of_the_losses_of_images_is_refused(dimensions: tuple[int, ...]) -> None:
+    """Taken for losses, it would be divided by the number of images once more."""
+
+    class Mean(MultilayerPerceptron):
+        def image_losses(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+            return super().image_losses(params, images, labels).mean(dimensions)
+
+    architecture = Mean(hidden=[3], inputs=4)
+    images, labels = torch.zeros(5, 4), torch.zeros(5, dtype=torch.int64)
+    arguments = (torch.zeros(2, architecture.parameter_count), images, labels)
+    for method in (architecture.loss_sums, architecture.loss_sums_and_gradients):
+        with pytest.raises(TopographyError, match=r"image_losses of mlp .* expected \[2, 5\]"):
+            method(*arguments)
 
 
 def test_the_default_residual_network_is_resnet18_for_cifar10() -> None:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from topography.errors import TopographyError
+
 PIXELS = 784
 ALL_PIXELS = slice(None)
 
@@ -150,9 +152,26 @@ class AutogradArchitecture(Architecture):
     def image_losses(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Differentiable loss of every image, [B, n]; arguments as for `loss_sums`."""
 
+    def _loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """Differentiable loss sums, [B].
+
+        Raises:
+            TopographyError: `image_losses` gave something else than a loss per network and image,
+                such as their mean, which would be taken for losses and divided once more.
+        """
+        losses = self.image_losses(params, images, labels)
+        expected = (len(params), images.shape[-2])
+        if losses.shape != expected:
+            raise TopographyError(
+                f"image_losses of {self.name} gave numbers of shape {list(losses.shape)}, expected "
+                f"{list(expected)}: one loss per network and image, neither their mean nor their "
+                "sum. Correct it in the module of that architecture."
+            )
+        return losses.sum(-1, dtype=torch.float64)
+
     def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            return self.image_losses(params, images, labels).sum(-1, dtype=torch.float64)
+            return self._loss_sums(params, images, labels)
 
     def loss_sums_and_gradients(
         self, params: Tensor, images: Tensor, labels: Tensor
@@ -160,7 +179,7 @@ class AutogradArchitecture(Architecture):
         with torch.enable_grad():
             leaf = params.detach().requires_grad_()
             # Networks do not interact, so the gradient of the total holds each network's own.
-            losses = self.image_losses(leaf, images, labels).sum(-1, dtype=torch.float64)
+            losses = self._loss_sums(leaf, images, labels)
             (gradients,) = torch.autograd.grad(losses.sum(), leaf)
         return losses.detach(), gradients
 
