@@ -72,16 +72,28 @@ class FunctionLandscape(Landscape):
     """Any function that autograd can differentiate, as a landscape."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        """function: maps points [B, P] to their losses [B], each point on its own."""
+        """function: maps points [B, P] to their losses [B], each point on its own.
+
+        Both methods raise ValueError where it gives something of another shape.
+        """
         self.function = function
 
     def losses(self, points: Tensor) -> Tensor:
         with torch.no_grad():
-            return self.function(points).double()
+            return self._values(points).double()
+
+    def _values(self, points: Tensor) -> Tensor:
+        values = self.function(points)
+        if values.shape != points.shape[:1]:
+            raise ValueError(
+                f"the function gave {list(values.shape)} for points {list(points.shape)}; it has "
+                f"to map points [B, P] to losses [B], here [{len(points)}]"
+            )
+        return values
 
     def losses_and_gradients(self, points: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             leaf = points.detach().requires_grad_()
-            losses = self.function(leaf)
+            losses = self._values(leaf)
             (gradients,) = torch.autograd.grad(losses.sum(), leaf)
         return losses.detach().double(), gradients

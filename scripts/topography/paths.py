@@ -123,7 +123,8 @@ def find_paths(
             different landscapes cannot be compared, so keep must not be "lowest".
 
     Raises:
-        ValueError: the ends differ in shape, or a setting is out of range.
+        ValueError: the ends differ in shape or type, or are not finite, or a setting is out of
+            range.
     """
     search = PathSearch(
         landscape,
@@ -164,8 +165,16 @@ class PathSearch:
             raise ValueError(
                 f"starts {tuple(starts.shape)} and ends {tuple(ends.shape)} must both be [S, P]"
             )
+        if starts.dtype != ends.dtype or not starts.is_floating_point():
+            raise ValueError(
+                f"starts ({starts.dtype}) and ends ({ends.dtype}) must have one floating-point type"
+            )
+        if not (starts.isfinite().all() and ends.isfinite().all()):
+            raise ValueError("starts or ends hold NaN or infinity")
         if terms < 1 or points < 2 or steps < 1:
             raise ValueError("a path needs at least 1 term, 2 points and 1 step")
+        if not learning_rate > 0 or not penalty >= 0:
+            raise ValueError("learning_rate must be above 0 and penalty at least 0")
         if keep not in ("lowest", "last", "mean"):
             raise ValueError(f'keep must be "lowest", "last" or "mean", not {keep!r}')
         if keep == "lowest" and landscape_at is not None:
@@ -271,7 +280,11 @@ def path_losses_and_gradients(
 
 
 def find_path(landscape: Landscape, start: Tensor, end: Tensor, **settings: object) -> "Path":
-    """Low-loss path between two points [P]; settings as for `find_paths`."""
+    """Low-loss path between two points [P]; settings and errors as for `find_paths`."""
+    if start.dim() != 1 or end.dim() != 1:
+        raise ValueError(
+            f"start {tuple(start.shape)} and end {tuple(end.shape)} must both be single points [P]"
+        )
     return Path(find_paths(landscape, start[None], end[None], **settings))  # type: ignore[arg-type]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -392,11 +393,41 @@ def test_the_lowest_of_different_landscapes_is_refused() -> None:
         ({"points": 1}, "point"),
         ({"steps": 0}, "step"),
         ({"keep": "best"}, "best"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"penalty": -1.0}, "penalty"),
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         find_path(FunctionLandscape(figure_3_function), START, END, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (torch.tensor([torch.nan, 0.0], dtype=torch.float64), "NaN"),
+        (START.float(), "one floating-point type"),
+        (START[None], "single points"),
+    ],
+)
+def test_impossible_ends_are_refused(start: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        find_path(FunctionLandscape(figure_3_function), start, END)
+
+
+def test_whole_numbers_are_no_ends() -> None:
+    whole = torch.tensor([1, 2])
+    with pytest.raises(ValueError, match="one floating-point type"):
+        find_path(FunctionLandscape(figure_3_function), whole, whole)
+
+
+@pytest.mark.parametrize("function", [lambda x: x.square().sum(), lambda x: x[:, :1]])
+def test_a_function_of_another_shape_is_refused(function: Callable[[Tensor], Tensor]) -> None:
+    landscape, points = FunctionLandscape(function), torch.zeros(3, 2)
+    for method in (landscape.losses, landscape.losses_and_gradients):
+        with pytest.raises(ValueError, match=r"for points \[3, 2\]; .* here \[3\]"):
+            method(points)
 
 
 def test_ends_of_different_shape_are_refused() -> None:
