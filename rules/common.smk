@@ -13,10 +13,12 @@ sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 from topography import (
     configuration,
     configuration_checks,
+    datasets,
     fingerprint,
     orphans,
     provenance,
     run_lock,
+    signatures,
     start_panel,
 )
 from topography.errors import TopographyError
@@ -87,15 +89,24 @@ def check_configuration(sources):
 
 SOURCES = configuration_sources()
 check_configuration(SOURCES)
-config["architectures"] = configuration.chosen_architectures(config)
+# In the order of config.yaml, the last of the sources.
+config["architectures"] = configuration.chosen_architectures(
+    config, SOURCES[-1][1]["architectures"]
+)
+# Scales share the datasets.
+DATA = f"results/data/{config['dataset']}.safetensors"
 
 
 def check_dataset():
-    """Stop here as well where the folder of the scale holds the work on another dataset."""
+    """Stop here as well where the folder of the scale holds the work on another dataset, or where the
+    dataset has fewer images than are asked for."""
     with told_by_snakemake():
         provenance.require_same_dataset(
             Path("results", config["scale"]), config["dataset"]
         )
+        if Path(DATA).exists():
+            available = datasets.image_counts(DATA)
+            configuration_checks.check_images(config, available, DATA, SOURCES)
 
 
 if workflow.is_main_process:
@@ -133,8 +144,6 @@ wildcard_constraints:
     last=r"\d+",
 
 
-# Scales share the datasets.
-DATA = f"results/data/{config['dataset']}.safetensors"
 CHECKPOINTS = f"results/{config['scale']}/checkpoints"
 # What the last run was started with; written by Snakemake itself when a run starts.
 RUN_DESCRIPTION = f"results/{config['scale']}/{provenance.RUN}"
@@ -208,17 +217,21 @@ def architecture_json(wildcards):
     return json.dumps(own, sort_keys=True)
 
 
-def own_file(wildcards):
-    """Input of a rule: the file that a dataset is, where no checksum fixes what is in it."""
-    if wildcards.dataset != "text":
+def own_files(wildcards):
+    """Input of a rule: the files that a dataset is made of, where no checksum fixes what is in them."""
+    library = Path(workflow.basedir, "scripts", "topography")
+    if not signatures.reads_own_files(library, wildcards.dataset):
         return []
-    source = config["data_source"]
-    if not Path(source).is_file():
+    source = Path(config["data_source"])
+    files = sorted(map(str, source.iterdir())) if source.is_dir() else [str(source)]
+    files = [file for file in files if Path(file).is_file()]
+    if not files:
         raise WorkflowError(
-            f"The dataset text is a file of your own, and there is none at {source}. Name it with "
-            "--config data_source=<file>."
+            f"The dataset {wildcards.dataset} is made of files of your own, and there is none at "
+            f"{source}. Name the file, or the folder that holds them, with "
+            "--config data_source=<path>."
         )
-    return source
+    return files
 
 
 def training_files(suffix):
@@ -256,7 +269,15 @@ def imported_file(checkpoint):
                 f"There are no weights from elsewhere for {wildcards.architecture} and "
                 f"{wildcards.optimizer}. Name their files under weights in the configuration."
             )
-        return files[wildcards.optimizer][checkpoint]
+        file = files[wildcards.optimizer][checkpoint]
+        # Snakemake would content itself with what another file has left.
+        if not Path(file).is_file():
+            raise WorkflowError(
+                f"weights.{wildcards.architecture}.{wildcards.optimizer}.{checkpoint} names "
+                f"{file}, and there is no such file. Give a path from here, {Path.cwd()}, or one "
+                "that starts with /; ~ has no meaning here."
+            )
+        return file
 
     return evaluate
 

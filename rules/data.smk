@@ -8,7 +8,7 @@ localrules:
 
 rule prepare_dataset:
     input:
-        own_file,
+        own_files,
     output:
         data="results/data/{dataset}.safetensors",
     log:

@@ -6,7 +6,7 @@ ones with its `override` on top), and how work is cut into jobs. Whether it can 
 by `configuration_checks`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +64,15 @@ def load(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def chosen_architectures(config: Settings) -> dict[str, Any]:
-    """The architectures that are run: those that `only` names, or all of them."""
+def chosen_architectures(config: Settings, first: Iterable[str] = ()) -> dict[str, Any]:
+    """The architectures that are run: those that `only` names, or all of them.
+
+    first: names that come before the others, in this order, where they are run; the order of a
+        merged configuration is that of whichever file came first.
+    """
     chosen = config["only"] or config["architectures"]
-    return {name: own for name, own in config["architectures"].items() if name in chosen}
+    names = dict.fromkeys([*first, *config["architectures"]])
+    return {name: config["architectures"][name] for name in names if name in chosen}
 
 
 def variants(config: Settings) -> list[str]:

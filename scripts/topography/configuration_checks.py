@@ -5,7 +5,7 @@ Every problem is found at once, and told with its place and its cure.
 
 import difflib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,34 @@ def check(
         problems = [*_impossible_values(config), *_impossible_runs(config)]
     if not problems:
         problems = list(_impossible_variants(config, schema, library))
+    _refuse(problems, sources)
+
+
+def check_images(
+    config: Settings, available: Mapping[str, int], path: Path, sources: Sequence[Source]
+) -> None:
+    """Refuse to ask for more images than there are: a job would notice when its former results,
+    which Snakemake removes at its start, are gone.
+
+    available: of each part, in the dataset that is at `path`. sources: as for `check`.
+
+    Raises:
+        ConfigurationError: with all problems found.
+    """
+    problems = [
+        Problem(
+            place_of(config, architecture, "images", part),
+            f"asks for {wanted} images, and {path} has {available[part]}",
+            "Ask for fewer",
+        )
+        for architecture in chosen_architectures(config)
+        for part, wanted in for_architecture(config, architecture)["images"].items()
+        if wanted > available[part]
+    ]
+    _refuse(list(dict.fromkeys(problems)), sources)
+
+
+def _refuse(problems: Sequence[Problem], sources: Sequence[Source]) -> None:
     if problems:
         raise ConfigurationError(
             "\n".join(
@@ -132,8 +160,17 @@ _TYPES = {
 }
 
 
+# JSON Schema takes 3.0 for a whole number; what counts with it does not.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
 def _schema_problems(config: Settings, schema: Settings) -> Iterator[Problem]:
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(config):
+    for error in _Validator(schema).iter_errors(config):
         key = tuple(map(str, error.absolute_path))
         expected = error.validator_value
         described = error.schema.get("description")
@@ -146,11 +183,10 @@ def _schema_problems(config: Settings, schema: Settings) -> Iterator[Problem]:
         elif error.validator == "required":
             for name in expected:
                 if name not in error.instance:
-                    yield Problem(
-                        (*key, name),
-                        "is missing",
-                        "Copy its line from the repository's config.yaml",
-                    )
+                    cure = "Copy its line from the repository's config.yaml"
+                    if key[:1] == ("weights",):
+                        cure = "Give train and test; one file may stand for both"
+                    yield Problem((*key, name), "is missing", cure)
         elif error.validator == "type":
             types = [expected] if isinstance(expected, str) else expected
             what = f"must be {' or '.join(_TYPES[name] for name in types)}, not {error.instance!r}"
@@ -159,6 +195,8 @@ def _schema_problems(config: Settings, schema: Settings) -> Iterator[Problem]:
                     f". {HOW_TO_WRITE_NUMBERS}. A nested value given with --config arrives as "
                     "text: put it into a file and pass that with --configfile"
                 )
+            elif isinstance(error.instance, float) and types[0] == "integer":
+                fix += ". Write it without point and exponent"
             elif error.instance is None and types[0] == "object":
                 fix = "For a section without keys write {}"
             yield Problem(key, what, fix)
@@ -214,6 +252,13 @@ def _unknown_modules(config: Settings, library: Path) -> Iterator[Problem]:
                 key,
                 f"names {name!r}, but there is no {file}",
                 f"{_suggest(name, known)}. To add {name!r}, write that file",
+            )
+        elif kind != "datasets" and not signatures.names_its_class(library, kind[:-1], name):
+            constant = kind[:-1].upper()
+            yield Problem(
+                key,
+                f"names {name!r}, but {folder.name}/{name}.py gives no {constant}",
+                f"End that file with `{constant} = <your class>`",
             )
 
 

@@ -9,7 +9,8 @@ from topography.errors import TopographyError
 
 HOW_TO_CONVERT = (
     "Save the vectors with numpy.save as .npy, or with safetensors as the only tensor of a "
-    ".safetensors file. Pickles (.pt, .pth, .pkl, .npz) are never loaded: they can run code."
+    ".safetensors file. Pickles (.pt, .pth, .pkl, arrays of Python objects) are never loaded: they "
+    "can run code."
 )
 
 

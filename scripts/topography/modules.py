@@ -12,7 +12,7 @@ def make(kind: str, name: str, settings: Mapping[str, Any]) -> Any:
     """The "architecture" or "optimizer" of `topography/<kind>s/<name>.py`, with these settings.
 
     Raises:
-        TopographyError: no file of that name, or settings it does not take.
+        TopographyError: no file of that name, no class in it, or settings it does not take.
     """
     folder = Path(__file__).parent / f"{kind}s"
     # base.py and names with an underscore are helpers of the others.
@@ -22,6 +22,11 @@ def make(kind: str, name: str, settings: Mapping[str, Any]) -> Any:
             f"unknown {kind} {name!r}; there are {', '.join(known)} (in {folder})"
         )
     module = importlib.import_module(f"topography.{kind}s.{name}")
+    if not hasattr(module, kind.upper()):
+        raise TopographyError(
+            f"{folder / name}.py names no class as its {kind}. End it with "
+            f"`{kind.upper()} = <your class>`."
+        )
     try:
         return getattr(module, kind.upper())(**settings)
     except (TypeError, ValueError) as error:

@@ -50,8 +50,9 @@ def hold(path: Path) -> None:
     except (BlockingIOError, PermissionError):
         raise AnotherRunError(
             f"Another run is at work in this folder: {holder(path)}. Wait until it ends, or stop "
-            "it with Ctrl-C in its terminal; how far it is stands in the logs of its jobs. To run "
-            "something else meanwhile, use another clone of the repository."
+            "it with Ctrl-C in its terminal, or with `kill -9` and its number: its jobs save their "
+            "state and end. How far they are stands in their logs. To run something else "
+            "meanwhile, use another clone of the repository."
         ) from None
     except OSError as error:
         print(

@@ -1,4 +1,5 @@
-"""Which settings an architecture or optimizer takes, told from its code without running it.
+"""What a module tells of itself, without running it: which settings an architecture or optimizer
+takes, whether a dataset is made of the user's own files.
 
 Importing the modules would import torch, which takes seconds and which the process of Snakemake can
 do without. The syntax tree says nearly as much; where it does not, the job still does.
@@ -27,6 +28,33 @@ def settings_of(package: Path, kind: str, name: str) -> Mapping[str, bool] | Non
         if [ast.unparse(target) for target in node.targets] == [kind.upper()]:
             return _settings_of_class(package, tree, node.value.id)
     return None
+
+
+def names_its_class(package: Path, kind: str, name: str) -> bool:
+    """Whether `<kind>s/<name>.py` gives a value to ARCHITECTURE or OPTIMIZER; true where its code
+    cannot be read.
+    """
+    tree = _parsed(package / f"{kind}s" / f"{name}.py")
+    names = {
+        alias.asname or alias.name
+        for node in (tree.body if tree else ())
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    } | {
+        node.id
+        for node in (ast.walk(tree) if tree else ())
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    return tree is None or kind.upper() in names
+
+
+@functools.cache
+def reads_own_files(package: Path, dataset: str) -> bool:
+    """Whether `datasets/<dataset>.py` says READS_OWN_FILES = True."""
+    tree = _parsed(package / "datasets" / f"{dataset}.py")
+    return any(
+        ast.unparse(node) == "READS_OWN_FILES = True" for node in (tree.body if tree else ())
+    )
 
 
 def _settings_of_class(package: Path, tree: ast.Module, name: str) -> dict[str, bool] | None:

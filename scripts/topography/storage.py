@@ -183,23 +183,25 @@ def read_metadata(path: AnyPath) -> dict[str, str]:
     return metadata
 
 
+def read_shapes(path: AnyPath, names: Iterable[str]) -> dict[str, list[int]]:
+    """Shapes of some arrays of a file written by ``write_tensors``, without reading what they hold.
+
+    Raises:
+        StorageError: the file is missing or damaged, or lacks one of them.
+    """
+    with _opened(path) as file:
+        return {name: file.get_slice(name).get_shape() for name in names}
+
+
 def read_tensors_and_metadata(path: AnyPath) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read all arrays and the text metadata of a file written by ``write_tensors``.
 
     Raises:
         StorageError: the file is missing, truncated or damaged.
     """
-    try:
-        with open(path, "rb"), safe_open(path, framework="numpy") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except OSError as error:
-        raise _cannot_read(path, error) from error
-    # A damaged header can name a type that numpy lacks, which is a TypeError or an AttributeError.
-    except (SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise StorageError(
-            f"{path} is truncated, damaged or no safetensors file ({error}). {HOW_TO_REMAKE}"
-        ) from error
+    with _opened(path) as file:
+        metadata = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     recorded = metadata.pop(CHECKSUM_KEY, None)
     actual = _checksum(tensors, metadata)
     if recorded != actual:
@@ -247,6 +249,21 @@ def read_table(path: AnyPath, columns: Iterable[str] = ()) -> "pandas.DataFrame"
         {name: _values(list(column)) for name, column in zip(names, cells, strict=True)},
         columns=names,
     )
+
+
+@contextmanager
+def _opened(path: AnyPath) -> "Iterator[safe_open]":
+    """A safetensors file; errors while it is read become a StorageError."""
+    try:
+        with open(path, "rb"), safe_open(path, framework="numpy") as file:
+            yield file
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    # A damaged header can name a type that numpy lacks, which is a TypeError or an AttributeError.
+    except (SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise StorageError(
+            f"{path} is truncated, damaged or no safetensors file ({error}). {HOW_TO_REMAKE}"
+        ) from error
 
 
 def sha256_of_file(path: AnyPath) -> str:

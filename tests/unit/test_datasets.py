@@ -23,6 +23,7 @@ from topography.datasets import (
     Dataset,
     DatasetError,
     dataset_names,
+    image_counts,
     load_dataset,
     read_dataset,
     write_dataset,
@@ -96,6 +97,16 @@ def test_first_images_of_a_written_dataset_are_read(tmp_path):
     assert dataset.train_images[:, 0, 0].tolist() == [0, 1]
     assert dataset.test_images.shape == (1, 28, 28)
     assert dataset.provenance == {"dataset": "small"}
+
+
+def test_the_numbers_of_images_are_told_without_reading_them(tmp_path, digits):
+    path = tmp_path / "digits.safetensors"
+    write_dataset(path, digits)
+    counts = {"train": len(digits.train_labels), "test": len(digits.test_labels)}
+    assert image_counts(path) == counts
+    path.write_bytes(b"nothing")
+    with pytest.raises(StorageError, match="damaged"):
+        image_counts(path)
 
 
 def test_all_images_are_read_by_default(tmp_path):

@@ -69,5 +69,33 @@ def test_what_code_does_not_tell_is_left_to_the_job(
     assert signatures.settings_of(tmp_path / "topography", "architecture", "mine") == expected
 
 
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_modules_of_the_repository_name_their_class(kind: str, name: str) -> None:
+    assert signatures.names_its_class(PACKAGE, kind, name)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("class A: ...", False),
+        ("class A: ...\nprint(ARCHITECTURE)", False),
+        ("ARCHITECTURE, OTHER = make()", True),
+        ("from other import A as ARCHITECTURE", True),
+        ("class A(", True),  # the fingerprint of its rule says what is wrong
+    ],
+)
+def test_a_class_that_nothing_names_is_noticed(tmp_path: Path, code: str, expected: bool) -> None:
+    file = tmp_path / "architectures/mine.py"
+    file.parent.mkdir()
+    file.write_text(code)
+    assert signatures.names_its_class(tmp_path, "architecture", "mine") == expected
+
+
+def test_a_dataset_says_that_it_reads_files_of_ones_own(tmp_path: Path) -> None:
+    assert signatures.reads_own_files(PACKAGE, "text")
+    assert not signatures.reads_own_files(PACKAGE, "mnist")
+    assert not signatures.reads_own_files(tmp_path, "missing")
+
+
 def test_a_module_without_a_class_tells_nothing(tmp_path: Path) -> None:
     assert signatures.settings_of(tmp_path, "architecture", "missing") is None

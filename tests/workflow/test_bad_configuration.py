@@ -1,5 +1,6 @@
 """A configuration that cannot work is refused at once: what, where, and how to fix it."""
 
+import shutil
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,9 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
         ({"training": {"first_seed": -1}}, "training.first_seed", "at least 0"),
         ({"training": {"seeds": 7.5}}, "training.seeds", "a whole number"),
         ({"training": {"seeds": True}}, "training.seeds", "a whole number"),
+        ({"training": {"seeds": 8.0}}, "training.seeds", "without point and exponent"),
+        ({"paths": {"steps": 1e3}}, "paths.steps", "without point and exponent"),
+        ({"only": "fcp"}, "only", "'only=[fcp, lstm]'"),
         ({"pairs": {"per_job": 0}}, "pairs.per_job", "at least 1"),
         ({"pairs": {"count": "3"}}, "pairs.count", "--configfile"),
         ({"images": {"train": 0}}, "images.train", "at least 1"),
@@ -137,7 +141,11 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
             "weights.fcp.sdg",
             "Did you mean sgd?",
         ),
-        ({"weights": {"fcp": {"sgd": {"train": "a.npy"}}}}, "weights.fcp.sgd.test", "is missing"),
+        (
+            {"weights": {"fcp": {"sgd": {"train": "a.npy"}}}},
+            "weights.fcp.sgd.test",
+            "may stand for both",
+        ),
         (
             {"weights": {"fcp": {"sgd": {"train": "a.pt", "test": "b.npy"}}}},
             "weights.fcp.sgd.train",
@@ -298,6 +306,33 @@ def test_networks_from_elsewhere_are_not_held_against_seeds() -> None:
     configuration_checks.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
     del change["weights"]["lenet"]["sgd"]
     assert "override.selection.keep (in mine.yaml) is 48, but training.seeds" in refusal(change)
+
+
+def test_more_images_than_there_are_are_refused() -> None:
+    own = {"images": {"train": 1600, "test": 100}}
+    change = {"images": {"train": 1500}, "architectures": {"lenet": {"override": own}}}
+    config = configuration.merge(BASE, change)
+    available = {"train": 1500, "test": 5000}
+    with pytest.raises(ConfigurationError) as refused:
+        configuration_checks.check_images(
+            config, available, Path("data"), [("mine.yaml", change), ("config.yaml", BASE)]
+        )
+    problems = str(refused.value).splitlines()[1:]
+    assert problems == [
+        "- architectures.lenet.override.images.train (in mine.yaml) asks for 1600 images, and data "
+        "has 1500. Ask for fewer."
+    ]
+    available["train"] = 1600
+    configuration_checks.check_images(config, available, Path("data"), [])
+
+
+def test_a_module_that_names_no_class_is_refused(tmp_path: Path) -> None:
+    library = tmp_path / "topography"
+    shutil.copytree(LIBRARY, library)
+    (library / "architectures" / "mine.py").write_text("class Mine: ...\n")
+    config = configuration.merge(BASE, {"architectures": {"mine": {}}})
+    with pytest.raises(ConfigurationError, match="gives no ARCHITECTURE"):
+        configuration_checks.check(config, SCHEMA, [("config.yaml", config)], library)
 
 
 def test_every_setting_of_sgd_is_accepted() -> None:
@@ -530,8 +565,9 @@ def test_a_bad_scale_file_is_named(clone: Workflow) -> None:
 def test_a_new_architecture_and_optimizer_are_accepted_once_their_files_exist(
     clone: Workflow, tmp_path: Path
 ) -> None:
-    (clone.folder / "scripts/topography/architectures/tiny.py").write_text("")
-    (clone.folder / "scripts/topography/optimizers/adam.py").write_text("")
+    library = clone.folder / "scripts/topography"
+    (library / "architectures/tiny.py").write_text("ARCHITECTURE = make_class()\n")
+    (library / "optimizers/adam.py").write_text("OPTIMIZER = make_class()\n")
     file = tmp_path / "mine.yaml"
     file.write_text(
         "architectures: {tiny: {width: 3}}\n"

@@ -120,8 +120,7 @@ def test_a_setting_reruns_its_stage_and_what_follows(
 
 def test_settings_that_swap_their_values_are_noticed(finished: Workflow, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("images: {train: 100, test: 300}")  # smoke has 300 and 100
-    # 300 test images are more than digits has; a dry run does not look.
+    file.write_text("images: {train: 100, test: 290}")  # smoke has 290 and 100
     assert "train_networks" in finished.rules(*SMOKE, "--configfile", str(file))
 
 
@@ -154,7 +153,45 @@ def test_a_text_of_ones_own_is_an_input(clone: Workflow, tmp_path: Path) -> None
     assert rules(one) == {"prepare_dataset"}
     done = clone.run("-n", target, *SMOKE, check=False)
     assert "there is none at download" in done.stdout + done.stderr
-    assert "data_source=<file>" in done.stdout + done.stderr
+    assert "data_source=<path>" in done.stdout + done.stderr
+
+
+def test_files_of_a_folder_of_ones_own_are_inputs(clone: Workflow, tmp_path: Path) -> None:
+    module = clone.folder / "scripts/topography/datasets/mine.py"
+    code = (clone.folder / "scripts/topography/datasets/digits.py").read_text()
+    module.write_text(f"{code}\nREADS_OWN_FILES = True\n")
+    target, folder = "results/data/mine.safetensors", tmp_path / "mine"
+    folder.mkdir()
+    (folder / "one").write_text("1")
+    here = (target, *SMOKE, f"data_source={folder}")
+    clone.run("--cores", "1", *here)
+    assert clone.rules(*here) == set()
+    (folder / "another").write_text("2")
+    assert clone.rules(*here) == {"prepare_dataset"}
+    module.unlink()
+
+
+def test_weights_that_are_not_there_are_told(clone: Workflow, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("weights: {fcp: {sgd: {train: nosuch.npy, test: nosuch.npy}}}")
+    target = "results/smoke/selection/fcp/sgd.csv"
+    done = clone.run("-n", target, *SMOKE, "--configfile", str(file), check=False)
+    assert done.returncode != 0
+    assert "weights.fcp.sgd.train names nosuch.npy, and there is no such file" in (
+        done.stdout + done.stderr
+    )
+
+
+def test_more_images_than_there_are_remove_nothing(finished: Workflow) -> None:
+    """Snakemake would remove the trained networks before the job noticed."""
+    file = finished.folder / "more.yaml"
+    file.write_text("images: {train: 1600}")
+    done = finished.run("--cores", "1", *SMOKE, "--configfile", str(file), check=False)
+    file.unlink()
+    assert done.returncode != 0
+    message = "images.train (in the command line, a profile or --configfile) asks for 1600 images"
+    assert message in done.stdout + done.stderr
+    assert (finished.folder / "results/smoke/training/fcp/sgd/seeds_0-3.safetensors").exists()
 
 
 def test_where_it_is_computed_reruns_nothing(finished: Workflow) -> None:

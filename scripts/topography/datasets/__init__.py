@@ -10,8 +10,10 @@ A dataset module offers one function::
 
 ``folder`` is where it may keep what it downloads, and ``source`` says where the raw files are:
 ``download`` for the usual mirrors, a local folder, or the ``file://`` or ``https://`` address of a
-mirror. A module whose data need no files ignores both. Modules named with a leading underscore are
-helpers, not datasets.
+mirror. A module whose data need no files ignores both. One that reads files of the user's own,
+which no checksum fixes, says ``READS_OWN_FILES = True``: the workflow then makes the dataset anew
+when the files of ``source``, one or a folder, have changed. Modules named with a leading underscore
+are helpers, not datasets.
 """
 
 import importlib
@@ -22,7 +24,13 @@ from pathlib import Path
 import numpy as np
 
 from topography.errors import TopographyError
-from topography.storage import AnyPath, read_metadata, read_tensors, write_tensors
+from topography.storage import (
+    AnyPath,
+    read_metadata,
+    read_shapes,
+    read_tensors,
+    write_tensors,
+)
 
 SIDE = 28
 CLASSES = 10
@@ -177,11 +185,21 @@ def read_dataset(
     )
 
 
+def image_counts(path: AnyPath) -> dict[str, int]:
+    """How many images each part of a stored dataset has, "train" and "test", from its header alone.
+
+    Raises:
+        StorageError: the file is missing or is no dataset.
+    """
+    shapes = read_shapes(path, ("train_labels", "test_labels"))
+    return {name.removesuffix("_labels"): shape[0] for name, shape in shapes.items()}
+
+
 def _first(path: AnyPath, part: str, count: int | None, available: int) -> slice:
     """Slice of the first ``count`` images, all if ``None``; there must be that many."""
     if count is not None and not 1 <= count <= available:
         raise DatasetError(
             f"{path} has {available} {part} images, but {count} are asked for. "
-            f"Set the number of {part} images between 1 and {available}."
+            f"Set images.{part} between 1 and {available}."
         )
     return slice(count)

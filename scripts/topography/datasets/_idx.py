@@ -108,7 +108,7 @@ def content_of(file: IdxFile, mirrors: Sequence[str], folder: Path, source: str)
             "Use one of these, because other transports can be tampered with on their way; "
             "or download the files yourself and give their folder."
         )
-    return _local(file, Path(source))
+    return _local(file, Path(source).expanduser())
 
 
 def _local(file: IdxFile, folder: Path) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 from topography.datasets import Dataset, DatasetError
 from topography.datasets._text import characters
 
+READS_OWN_FILES = True
 TEST_FRACTION = 0.1
 
 
