@@ -15,6 +15,8 @@ rule train_networks:
     conda:
         "../envs/torch.yaml"
     threads: 1
+    # All else waits for trainings: a slow one left for the end would have nothing to run beside it.
+    priority: 1
     # As a parameter the device would rerun every training when it changes.
     resources:
         gpu=GPUS,

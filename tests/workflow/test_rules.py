@@ -52,6 +52,17 @@ def test_the_cluster_profile_knows_every_rule_that_asks_for_a_gpu() -> None:
     assert set(profile["set-threads"]) == on_gpu
 
 
+def test_trainings_come_before_all_that_could_run_instead(clone: Workflow) -> None:
+    """What is slowest would be left for the end otherwise, as chance will have it."""
+    clone.run("data", "--cores", "1", *SMOKE)
+    listing = clone.run("-n", "--cores", "1", *SMOKE).stdout
+    priorities = re.findall(r"rule train_networks:\n(?:    .*\n)*?    priority: 1\n", listing)
+    assert len(priorities) == listing.count("rule train_networks:") > 0
+    rules = [job.rule for job in clone.jobs("--cores", "1", *SMOKE)]
+    last_training = len(rules) - rules[::-1].index("train_networks")
+    assert "find_paths" not in rules[:last_training]
+
+
 def test_a_data_source_reaches_the_script_as_it_is(clone: Workflow) -> None:
     script = clone.folder / "scripts/prepare_dataset.py"
     script.write_text(RECORDER.format(outputs=["--output"]))
