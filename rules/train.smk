@@ -12,11 +12,11 @@ rule train_networks:
         "<logs>/train_networks/{architecture}/{optimizer}/seeds_{first}-{last}.log",
     benchmark:
         "<benchmarks>/train_networks/{architecture}/{optimizer}/seeds_{first}-{last}.tsv"
+    # All else waits for trainings: a slow one left for the end would have nothing to run beside it.
+    priority: 1
     conda:
         "../envs/torch.yaml"
     threads: 1
-    # All else waits for trainings: a slow one left for the end would have nothing to run beside it.
-    priority: 1
     # As a parameter the device would rerun every training when it changes.
     resources:
         gpu=GPUS,
