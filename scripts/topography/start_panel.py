@@ -50,7 +50,8 @@ def summary(config: Settings, sources: Sequence[Source], left_out: Sequence[str]
         ("logs", f"{folder}/logs/ (progress of a running job: tail -f its log)"),
     ]
     if left_out:
-        lines.append(("left out", f"{', '.join(left_out)} (if in results/, of an earlier run)"))
+        text = ", ".join(left_out)
+        lines.append(("left out", f"{text}; a copy in results/ is of an earlier run"))
     if changed:
         text = ", ".join(f"{key}={value}" for key, value in changed)
         lines.append(("changed", f"{text} (by the command line, a profile or --configfile)"))
