@@ -78,7 +78,8 @@ def test_settings_reach_the_script_as_they_are(clone: Workflow, tmp_path: Path, 
     (clone.folder / "scripts/train.py").write_text(
         RECORDER.format(outputs=["--weights", "--history", "--runs"])
     )
-    (clone.folder / "scripts/topography/architectures/odd.py").write_text("")
+    odd = clone.folder / "scripts/topography/architectures/odd.py"
+    odd.write_text("ARCHITECTURE = make_class()\n")
     settings = {"label": value, "numbers": [1, 2.5], "nothing": None}
     file = tmp_path / "mine.yaml"
     file.write_text(json.dumps({"architectures": {"odd": settings}}))
