@@ -106,7 +106,7 @@ def check_dataset():
         )
         if Path(DATA).exists():
             available = datasets.image_counts(DATA)
-            configuration_checks.check_images(config, available, DATA, SOURCES)
+            configuration_checks.check_images(config, available, Path(DATA), SOURCES)
 
 
 if workflow.is_main_process:
