@@ -79,12 +79,14 @@ def configuration_sources():
     ]
 
 
+LIBRARY = Path(workflow.basedir, "scripts", "topography")
+
+
 def check_configuration(sources):
     """Stop here, with a message a user can act on, where the configuration cannot work."""
     schema = load_configfile("config/schema.yaml")
-    library = Path(workflow.basedir, "scripts", "topography")
     with told_by_snakemake():
-        configuration_checks.check(config, schema, sources, library)
+        configuration_checks.check(config, schema, sources, LIBRARY)
 
 
 SOURCES = configuration_sources()
@@ -219,12 +221,11 @@ def architecture_json(wildcards):
 
 def own_files(wildcards):
     """Input of a rule: the files that a dataset is made of, where no checksum fixes what is in them."""
-    library = Path(workflow.basedir, "scripts", "topography")
-    if not signatures.reads_own_files(library, wildcards.dataset):
+    if not signatures.reads_own_files(LIBRARY, wildcards.dataset):
         return []
     source = Path(config["data_source"])
-    files = sorted(map(str, source.iterdir())) if source.is_dir() else [str(source)]
-    files = [file for file in files if Path(file).is_file()]
+    candidates = source.iterdir() if source.is_dir() else [source]
+    files = sorted(str(file) for file in candidates if file.is_file())
     if not files:
         raise WorkflowError(
             f"The dataset {wildcards.dataset} is made of files of your own, and there is none at "

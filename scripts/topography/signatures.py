@@ -35,17 +35,17 @@ def names_its_class(package: Path, kind: str, name: str) -> bool:
     cannot be read.
     """
     tree = _parsed(package / f"{kind}s" / f"{name}.py")
+    if tree is None:
+        return True
     names = {
-        alias.asname or alias.name
-        for node in (tree.body if tree else ())
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    } | {
         node.id
-        for node in (ast.walk(tree) if tree else ())
+        for node in ast.walk(tree)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
-    return tree is None or kind.upper() in names
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            names.update(alias.asname or alias.name for alias in node.names)
+    return kind.upper() in names
 
 
 @functools.cache

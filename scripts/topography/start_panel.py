@@ -54,7 +54,7 @@ def summary(config: Settings, sources: Sequence[Source], left_out: Sequence[str]
         lines.append(("left out", f"{text}; a copy in results/ is of an earlier run"))
     if changed:
         text = ", ".join(f"{key}={value}" for key, value in changed)
-        lines.append(("changed", f"{text} (by the command line, a profile or --configfile)"))
+        lines.append(("changed", f"{text} (by {sources[0][0]})"))
     lines += [("not for", text) for text in _hidden_settings(config, sources)]
     title = "Topography of the loss landscape: what this configuration asks for, done or not"
     return "\n".join([title, *(f"  {name:<9} {text}" for name, text in lines)])
