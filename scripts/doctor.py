@@ -66,7 +66,7 @@ def findings(arguments: argparse.Namespace) -> Iterator[Finding]:
         OK, "configuration", f"scale {config['scale']}, {config['dataset']}, {config['device']}"
     )
     elsewhere = run.executor not in (None, "local")
-    yield from preflight.device(config["device"], config["scale"], elsewhere)
+    yield from preflight.device(config["device"], elsewhere)
     yield from preflight.data(config, RESULTS)
     yield from resources(config, run, elsewhere)
     if run.executor == "slurm":

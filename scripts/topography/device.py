@@ -59,8 +59,7 @@ def choose_device(name: str) -> torch.device:
             why = f"torch {torch.__version__} is a build without CUDA"
         raise TopographyError(
             f'device "cuda" was asked for, and there is none: {why}. '
-            "Run on a node with a GPU, or on the CPU with `--config scale=<the same> device=auto`: "
-            "without the scale, --config would drop the one that a profile sets."
+            "Run on a node with a GPU, or on the CPU with `--config device=auto`."
         )
     return torch.device("cuda")
 

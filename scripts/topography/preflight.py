@@ -129,11 +129,10 @@ def _keys(profile: Path) -> set[str]:
     return set(load(profile))
 
 
-def device(wanted: str, scale: str, elsewhere: bool) -> Iterator[Finding]:
+def device(wanted: str, elsewhere: bool) -> Iterator[Finding]:
     """Whether torch was built for the device, and sees it.
 
-    wanted: the key `device`; scale: that of the run; elsewhere: whether jobs run on other machines
-    than this one.
+    wanted: the key `device`; elsewhere: whether jobs run on other machines than this one.
     """
     import torch
 
@@ -157,8 +156,7 @@ def device(wanted: str, scale: str, elsewhere: bool) -> Iterator[Finding]:
             ERROR,
             "device",
             f"{built}, but sees no GPU",
-            "Run `nvidia-smi` to see why, or compute on the CPU with "
-            f"--config scale={scale} device=auto",
+            "Run `nvidia-smi` to see why, or compute on the CPU with --config device=auto",
         )
     elif wanted == "cuda":
         yield Finding(OK, "device", f"{built}; no GPU here, jobs look for one on their nodes")
@@ -209,9 +207,7 @@ def data(config: Settings, results: Path) -> Iterator[Finding]:
             yield Finding(OK, "data", f"{path} is not made yet; its source answers")
         else:
             what = f"{path} is not made yet, and no mirror answers ({'; '.join(refusals)})"
-            # With the keys that a profile sets, whose whole list --config replaces.
-            kept = f"scale={config['scale']} device={config['device']}"
-            fix = f"{make} and copy it, or give a folder: --config {kept} data_source=/data/mnist"
+            fix = f"{make} and copy it, or give a folder: --config data_source=/data/mnist"
             yield Finding(ERROR, "data", what, fix)
         return
     try:

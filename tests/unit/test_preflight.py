@@ -177,10 +177,8 @@ def test_the_build_of_torch_must_suit_the_device(
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "GPU of a test")
     if driver:
         commands("nvidia-smi")
-    (finding,) = preflight.device(wanted, "paper", elsewhere)
+    (finding,) = preflight.device(wanted, elsewhere)
     assert finding.level == level
-    # --config replaces the whole list of a profile, its scale included.
-    assert ("--config" in finding.fix) == ("--config scale=paper device=auto" in finding.fix)
 
 
 # Data, disk, memory -------------------------------------------------------------------------------
@@ -238,7 +236,7 @@ def test_one_mirror_that_answers_is_enough(
     (finding,) = preflight.data(config, tmp_path)
     assert finding.level == (OK if second_answers else ERROR)
     assert second_answers or "snakemake --cores 1 data" in finding.fix
-    assert second_answers or "--config scale=smoke device=cpu data_source=" in finding.fix
+    assert second_answers or "--config data_source=" in finding.fix
 
 
 def test_an_archive_is_asked_for_and_not_fetched(

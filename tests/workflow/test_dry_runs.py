@@ -32,8 +32,12 @@ def test_every_figure_and_table_is_the_default(
     assert len(jobs) + 1 == total  # and the target itself
 
 
-def test_the_gpu_profile_runs_the_paper_on_the_gpu(fresh: Workflow) -> None:
-    done = fresh.run("-n", "--profile", "profiles/gpu", "results/table1.csv")
+@pytest.mark.parametrize("profile", ["profiles/gpu", "slurm"])
+@pytest.mark.parametrize("more", [[], ["--config", "data_source=/data/mnist"]])
+def test_a_profile_runs_the_paper_on_gpus_whatever_else_is_set(
+    fresh: Workflow, profile: str, more: list[str]
+) -> None:
+    done = fresh.run("-n", "results/table1.csv", "--profile", profile, *more)
     assert "scale     paper" in done.stderr
     assert "gpu=1, device=cuda" in done.stdout
 
