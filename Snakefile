@@ -17,7 +17,11 @@ min_version("9.14")
 configfile: "config.yaml"
 
 
-include: "rules/common.smk"
+include: "rules/common/configuration.smk"
+include: "rules/common/parameters.smk"
+include: "rules/common/files.smk"
+include: "rules/common/geometry.smk"
+include: "rules/common/differences.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/weights.smk"

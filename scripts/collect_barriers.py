@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from topography import barriers, command_line, storage
+from topography import storage
+from topography.analysis import barriers
+from topography.jobs import command_line
 
 
 def parse_arguments() -> argparse.Namespace:

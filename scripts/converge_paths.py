@@ -8,14 +8,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from topography import command_line, orphans
+from topography.jobs import command_line, orphans
 
 CPU_PAIRS_PER_BATCH = 1  # more are not faster, and make the state to be kept larger
 GPU_PAIRS_PER_BATCH = 50
 
 
 def arguments() -> argparse.Namespace:
-    from topography.jobs import add_checkpoint_argument, add_network_arguments
+    from topography.jobs.common import add_checkpoint_argument, add_network_arguments
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_network_arguments(parser)
@@ -43,41 +43,41 @@ def main() -> None:
     args = arguments()
     import pandas as pd
 
-    from topography import convergence_job, jobs, path_job
+    from topography.analysis.pairs import apart
     from topography.architectures import get_architecture
     from topography.checkpoint import Checkpoint
     from topography.device import advice_when_out_of_memory
-    from topography.pairs import apart
+    from topography.jobs import common, converged_searches, path_searches
     from topography.progress import Progress
     from topography.storage import sha256_of_file, write_table
 
-    device = jobs.set_up_device(args)
+    device = common.set_up_device(args)
     architecture = get_architecture(args.architecture, **args.architecture_settings)
-    landscape = jobs.load_objectives(args, architecture, device)["train"]
-    settings = convergence_job.ConvergenceSettings.from_json(args.settings)
-    weights = path_job.read_weights(args.set, architecture.parameter_count).to(device)
-    pairs = path_job.read_pairs(args.pairs, 0, None, len(weights))
+    landscape = common.load_objectives(args, architecture, device)["train"]
+    settings = converged_searches.ConvergenceSettings.from_json(args.settings)
+    weights = path_searches.read_weights(args.set, architecture.parameter_count).to(device)
+    pairs = path_searches.read_pairs(args.pairs, 0, None, len(weights))
     chosen = apart(*pairs.numpy().T)[: args.count]
     pairs = pairs[chosen]
     inputs = {"networks": sha256_of_file(args.set), "pairs": pairs.tolist()}
     modules = [f"topography.architectures.{args.architecture}"]
-    identity = jobs.identity(args, "converge_paths.py", modules, ["output"], inputs)
+    identity = common.identity(args, "converge_paths.py", modules, ["output"], inputs)
     checkpoint = Checkpoint(args.checkpoint, identity)
     checkpoint.stop_on_signals()
     label = f"{args.architecture} {args.set.stem}, {len(pairs)} pairs"
     print(f"{label}: up to {settings.most_steps} steps, on {device}", file=sys.stderr, flush=True)
     with advice_when_out_of_memory("Lower converged.pairs, or converged.terms."):
-        rows = convergence_job.search(
+        rows = converged_searches.search(
             landscape,
             weights,
             pairs,
             settings,
-            landscape_at=convergence_job.landscapes(landscape, settings),
+            landscape_at=converged_searches.landscapes(landscape, settings),
             pairs_per_batch=CPU_PAIRS_PER_BATCH if device.type == "cpu" else GPU_PAIRS_PER_BATCH,
             checkpoint=checkpoint,
             progress=Progress(label, len(settings.terms) * len(pairs) * settings.most_steps),
         )
-    table = pd.DataFrame(rows, columns=list(convergence_job.COLUMNS))
+    table = pd.DataFrame(rows, columns=list(converged_searches.COLUMNS))
     table = table.astype({name: int for name in ("pair", "terms", "steps", "settled")})
     table = table.sort_values(["terms", "pair", "steps"], ignore_index=True)
     networks = pairs.numpy()[table["pair"]]

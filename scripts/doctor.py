@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from topography import command_line, configuration, configuration_checks, preflight, provenance
 from topography.errors import TopographyError
-from topography.preflight import ERROR, OK, WARNING, Finding
+from topography.jobs import command_line
+from topography.report import provenance
+from topography.workflow import configuration, configuration_checks, preflight
+from topography.workflow.preflight import ERROR, OK, WARNING, Finding
 
 RESULTS = Path("results")
 KIBI = 1024
@@ -138,7 +140,7 @@ def resources(
     """Disk and memory against the estimate."""
     import torch
 
-    from topography import cost
+    from topography.workflow import cost
 
     # After the import of torch, which is what takes most of it.
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBI

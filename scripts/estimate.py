@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from topography import command_line
+from topography.jobs import command_line
 
 if TYPE_CHECKING:
     import pandas
 
-    from topography.cost import Stage
+    from topography.workflow.cost import Stage
 
 REPOSITORY = Path(__file__).parents[1]
 MINUTE, HOUR = 60.0, 3600.0
@@ -48,8 +48,8 @@ def main() -> None:
     args = arguments()
     import torch
 
-    from topography import configuration, configuration_checks, cost, probe
     from topography.device import choose_device, set_up_processor
+    from topography.workflow import configuration, configuration_checks, cost, probe
 
     if args.settings is None:
         changes: dict[str, Any] = {}
@@ -111,7 +111,7 @@ def prediction(
 
 def totals(stages: "list[Stage]", seconds: list[float], on_gpu: bool) -> str:
     """What follows from all stages together."""
-    from topography import cost
+    from topography.workflow import cost
 
     timed = list(zip(stages, seconds, strict=True))
     default = [pair for pair in timed if pair[0].rule not in cost.ON_REQUEST]

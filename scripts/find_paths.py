@@ -9,14 +9,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from topography import command_line, orphans
+from topography.jobs import command_line, orphans
 
 CPU_PAIRS_PER_BATCH = 4
 GPU_PAIRS_PER_BATCH = 50
 
 
 def arguments() -> argparse.Namespace:
-    from topography.jobs import add_checkpoint_argument, add_network_arguments
+    from topography.jobs.common import add_checkpoint_argument, add_network_arguments
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_network_arguments(parser)
@@ -41,18 +41,23 @@ def main() -> None:
     args = arguments()
     import torch
 
-    from topography import jobs
     from topography.architectures import get_architecture
     from topography.checkpoint import Checkpoint
     from topography.device import advice_when_out_of_memory
-    from topography.path_job import PathSettings, find_and_measure, read_pairs, read_weights
+    from topography.jobs import common
+    from topography.jobs.path_searches import (
+        PathSettings,
+        find_and_measure,
+        read_pairs,
+        read_weights,
+    )
     from topography.precision import product_type
     from topography.progress import Progress
     from topography.storage import sha256_of_file, write_tensors
 
-    device = jobs.set_up_device(args)
+    device = common.set_up_device(args)
     architecture = get_architecture(args.architecture, **args.architecture_settings)
-    landscape = jobs.load_objectives(args, architecture, device)[args.landscape]
+    landscape = common.load_objectives(args, architecture, device)[args.landscape]
     settings = PathSettings.from_json(args.path_settings)
     weights = read_weights(args.set, architecture.parameter_count).to(device)
     pairs = read_pairs(args.pairs, args.first, args.last, len(weights))
@@ -61,7 +66,7 @@ def main() -> None:
     )
     images = landscape.count if settings.images_per_step is None else settings.images_per_step
     inputs = {"networks": sha256_of_file(args.set), "pairs": pairs.tolist()}
-    identity = jobs.identity(
+    identity = common.identity(
         args, "find_paths.py", [f"topography.architectures.{args.architecture}"], ["output"], inputs
     )
     checkpoint = Checkpoint(args.checkpoint, identity)

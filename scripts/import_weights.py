@@ -4,13 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from topography import command_line
 from topography.errors import TopographyError
+from topography.jobs import command_line
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    from topography.jobs import add_network_arguments
+    from topography.jobs.common import add_network_arguments
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_network_arguments(parser)
@@ -35,13 +35,13 @@ def main() -> None:
     import pandas
     import torch
 
-    from topography import jobs
+    from topography.analysis.selection import UNKNOWN_EPOCH
     from topography.architectures import get_architecture
     from topography.external import read_vectors
-    from topography.selection import UNKNOWN_EPOCH
+    from topography.jobs import common
     from topography.storage import write_table, write_tensors
 
-    device = jobs.set_up_device(args)
+    device = common.set_up_device(args)
     architecture = get_architecture(args.architecture, **args.architecture_settings)
     files = {"train": args.train_set, "test": args.test_set}
     vectors = {
@@ -52,7 +52,7 @@ def main() -> None:
             f"{args.train_set} holds {len(vectors['train'])} networks, {args.test_set} "
             f"{len(vectors['test'])}. Give the same networks at both checkpoints."
         )
-    objectives = jobs.load_objectives(args, architecture, device)
+    objectives = common.load_objectives(args, architecture, device)
     losses = {
         name: objectives[name].losses(torch.from_numpy(rows).to(device)).cpu().numpy()
         for name, rows in vectors.items()

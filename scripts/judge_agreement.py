@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
-from topography import agreement, agreement_page, claims, command_line, storage
-from topography.tables import write_text
+from topography import storage
+from topography.analysis.tables import write_text
+from topography.jobs import command_line
+from topography.report import agreement, agreement_page, claims
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, convergence, storage
+from topography import storage
+from topography.jobs import command_line
+from topography.report import convergence
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -3,10 +3,12 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, geometry_claims, storage
-from topography.claims import read_claims
+from topography import storage
+from topography.analysis.tables import write_text
 from topography.figures import geometry
-from topography.tables import write_text
+from topography.jobs import command_line
+from topography.report import geometry_claims
+from topography.report.claims import read_claims
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, kernel_pca, storage
+from topography import storage
+from topography.analysis import kernel_pca
+from topography.jobs import command_line
 
 
 def parse_arguments() -> argparse.Namespace:

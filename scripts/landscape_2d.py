@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line
+from topography.jobs import command_line
 
 GRID_X = (-1.1, 1.1)
 GRID_Y = (-1.0, 0.9)

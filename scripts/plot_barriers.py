@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line
 from topography.figures import barriers, style
+from topography.jobs import command_line
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, storage
+from topography import storage
 from topography.figures import convergence, style
+from topography.jobs import command_line
 
 
 def parse_arguments() -> argparse.Namespace:

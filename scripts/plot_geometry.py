@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from topography import command_line, storage
+from topography import storage
 from topography.figures import geometry, style
 from topography.figures.geometry_panels import FIGURES
+from topography.jobs import command_line
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, storage
+from topography import storage
+from topography.analysis.sets import COMPARISONS
 from topography.figures import kernel_pca, style
-from topography.sets import COMPARISONS
+from topography.jobs import command_line
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, storage
+from topography import storage
 from topography.figures import loss_curves, style
+from topography.jobs import command_line
 from topography.naming import by_folder_and_stem
 
 

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, storage
+from topography import storage
 from topography.errors import TopographyError
 from topography.figures import overview, style
+from topography.jobs import command_line
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from topography.command_line import run
 from topography.datasets import dataset_names, load_dataset, write_dataset
+from topography.jobs.command_line import run
 
 
 def main() -> None:

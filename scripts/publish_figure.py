@@ -4,8 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from topography import command_line, provenance
 from topography.errors import TopographyError
+from topography.jobs import command_line
+from topography.report import provenance
 
 
 def parse_arguments() -> argparse.Namespace:

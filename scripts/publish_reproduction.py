@@ -5,9 +5,11 @@ import json
 import shutil
 from pathlib import Path
 
-from topography import command_line, provenance, reproduction, storage
+from topography import storage
+from topography.analysis.tables import write_text
 from topography.errors import TopographyError
-from topography.tables import write_text
+from topography.jobs import command_line
+from topography.report import provenance, reproduction
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -9,11 +9,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from topography import command_line, orphans
+from topography.jobs import command_line, orphans
 
 
 def arguments() -> argparse.Namespace:
-    from topography.jobs import add_device_arguments
+    from topography.jobs.common import add_device_arguments
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -40,16 +40,16 @@ def main() -> None:
     args = arguments()
     import pandas
 
-    from topography import geometry_job, jobs
+    from topography.jobs import common, recorded_runs
     from topography.ratios import summarise_epochs, with_ratios
     from topography.storage import write_table, write_tensors
 
-    device = jobs.set_up_device(args)
+    device = common.set_up_device(args)
     data = {path.stem: path for path in args.data}
     tensors, notes, summaries, probes = {}, {}, [], []
     for name, settings in args.runs.items():
-        recording = geometry_job.record_run(settings, data.get(settings["dataset"]), device)
-        geometry_job.describe(name, recording)
+        recording = recorded_runs.record_run(settings, data.get(settings["dataset"]), device)
+        recorded_runs.describe(name, recording)
         tensors |= {f"{name}/{key}": values for key, values in recording.records.items()}
         notes[name] = _notes(settings, recording)
         ratios = with_ratios(recording.records)

@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, pairs, seeding, storage
+from topography import seeding, storage
+from topography.analysis import pairs
+from topography.jobs import command_line
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -4,7 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from topography import command_line, selection, storage
+from topography import storage
+from topography.analysis import selection
+from topography.jobs import command_line
 
 
 def parse_arguments() -> argparse.Namespace:

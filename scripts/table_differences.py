@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, differences, storage
-from topography.tables import write_text
+from topography import storage
+from topography.analysis.tables import write_text
+from topography.jobs import command_line
+from topography.report import differences
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, storage, tables
+from topography import storage
+from topography.analysis import tables
+from topography.jobs import command_line
 from topography.naming import by_folder_and_stem
 
 

@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from topography import command_line, orphans
+from topography.jobs import command_line, orphans
 
 if TYPE_CHECKING:
     from topography.training import Training
 
 
 def arguments() -> argparse.Namespace:
-    from topography.jobs import add_checkpoint_argument, add_network_arguments
+    from topography.jobs.common import add_checkpoint_argument, add_network_arguments
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_network_arguments(parser)
@@ -35,25 +35,25 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    from topography import jobs
     from topography.architectures import get_architecture
     from topography.checkpoint import Checkpoint
     from topography.device import advice_when_out_of_memory
+    from topography.jobs import common
     from topography.optimizers import get_optimizer
     from topography.progress import Progress
     from topography.training import initial_params, train
 
-    device = jobs.set_up_device(args)
+    device = common.set_up_device(args)
     architecture = get_architecture(args.architecture, **args.architecture_settings)
     optimizer = get_optimizer(args.optimizer, **args.optimizer_settings)
-    objectives = jobs.load_objectives(args, architecture, device)
+    objectives = common.load_objectives(args, architecture, device)
     seeds = list(range(args.first_seed, args.last_seed + 1))
     label = f"{args.architecture} {args.optimizer} seeds {args.first_seed}-{args.last_seed}"
     modules = [
         f"topography.architectures.{args.architecture}",
         f"topography.optimizers.{args.optimizer}",
     ]
-    identity = jobs.identity(args, "train.py", modules, ["weights", "history", "runs"])
+    identity = common.identity(args, "train.py", modules, ["weights", "history", "runs"])
     checkpoint = Checkpoint(args.checkpoint, identity)
     checkpoint.stop_on_signals()
     print(

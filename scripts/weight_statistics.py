@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, storage, weight_statistics
+from topography import storage
+from topography.analysis import weight_statistics
+from topography.jobs import command_line
 
 
 def parse_arguments() -> argparse.Namespace:

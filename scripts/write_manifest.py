@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from topography import command_line, provenance, storage
+from topography import storage
+from topography.jobs import command_line
+from topography.report import provenance
 
 
 def parse_arguments() -> argparse.Namespace:

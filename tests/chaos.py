@@ -26,7 +26,7 @@ import pandas as pd
 import yaml
 
 from clones import Workflow, copy_repository
-from topography.configuration import merge
+from topography.workflow.configuration import merge
 
 # Victim -> rule whose jobs it is; in the order in which a run comes to them.
 VICTIMS = {"training": "train_networks", "path finding": "find_paths", "Snakemake": None}

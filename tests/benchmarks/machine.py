@@ -5,7 +5,7 @@ import time
 
 import torch
 
-from topography.reproduction import processor
+from topography.report.reproduction import processor
 
 
 def description(threads: int) -> dict[str, object]:

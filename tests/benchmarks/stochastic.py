@@ -18,12 +18,12 @@ import pandas as pd
 import torch
 
 from topography.architectures import get_architecture
-from topography.configuration import architecture_settings, for_architecture
-from topography.configuration_checks import read
 from topography.datasets import read_dataset
 from topography.device import set_up_processor
+from topography.jobs.path_searches import PathSettings, find_and_measure, read_pairs, read_weights
 from topography.objective import Objective
-from topography.path_job import PathSettings, find_and_measure, read_pairs, read_weights
+from topography.workflow.configuration import architecture_settings, for_architecture
+from topography.workflow.configuration_checks import read
 
 PAIRS_PER_BATCH = 4  # as a job on a CPU
 

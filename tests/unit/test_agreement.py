@@ -11,16 +11,11 @@ import yaml
 
 import judge_agreement
 from clones import REPOSITORY
-from topography import (
-    agreement,
-    agreement_page,
-    claims,
-    command_line,
-    configuration,
-    configuration_checks,
-    storage,
-    weight_statistics,
-)
+from topography import storage
+from topography.analysis import weight_statistics
+from topography.jobs import command_line
+from topography.report import agreement, agreement_page, claims
+from topography.workflow import configuration, configuration_checks
 
 CLAIMS = REPOSITORY / "config/claims.yaml"
 CONTENT = claims.read_claims(CLAIMS, agreement.REQUIRED, agreement.OPTIONAL)

@@ -8,7 +8,9 @@ import pytest
 
 import collect_barriers
 from example_results import path_tensors
-from topography import barriers, command_line, pairs, seeding, storage
+from topography import seeding, storage
+from topography.analysis import barriers, pairs
+from topography.jobs import command_line
 
 KEEP = 5  # 10 pairs
 

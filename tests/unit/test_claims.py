@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from topography import claims
+from topography.report import claims
 
 
 @pytest.mark.parametrize(

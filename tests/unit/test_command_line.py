@@ -4,8 +4,8 @@ import argparse
 
 import pytest
 
-from topography.command_line import run, settings
 from topography.errors import TopographyError
+from topography.jobs.command_line import run, settings
 
 
 def test_expected_error_is_one_line(capsys):

@@ -8,7 +8,9 @@ import pytest
 
 import judge_convergence
 import plot_convergence
-from topography import agreement_page, claims, command_line, convergence, storage
+from topography import storage
+from topography.jobs import command_line
+from topography.report import agreement_page, claims, convergence
 
 RUNS = 6
 PAIRS = np.array(np.triu_indices(RUNS, k=1)).T

@@ -9,14 +9,15 @@ from torch import Tensor
 import converge_paths
 import find_paths
 from reference.data import REPOSITORY
-from topography import configuration_checks, convergence_job, cost, probe
 from topography.architectures.base import Architecture, Parameter
 from topography.errors import TopographyError
+from topography.jobs import converged_searches
+from topography.jobs.path_searches import PathSettings, find_and_measure
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.optimizers.base import Optimizer
-from topography.path_job import PathSettings, find_and_measure
 from topography.training import train
+from topography.workflow import configuration_checks, cost, probe
 
 TRAIN, TEST, SEEDS, PAIRS = 23, 7, 3, 2
 SGD = {"learning_rate": 0.1, "batch_size": 5, "epochs": 4}
@@ -122,7 +123,9 @@ def test_converged_paths_are_counted_as_searches_that_never_settle_run(
     fine_points: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        convergence_job, "settled", lambda first, lowest, previous, now, tolerance: now == torch.inf
+        converged_searches,
+        "settled",
+        lambda first, lowest, previous, now, tolerance: now == torch.inf,
     )
     settings = {
         "first": {**PATHS, "fine_points": fine_points, "images_per_step": 11},
@@ -134,11 +137,11 @@ def test_converged_paths_are_counted_as_searches_that_never_settle_run(
         "images_per_step": 7,
     }
     counted = Counted()
-    convergence_job.search(
+    converged_searches.search(
         objective(counted, TRAIN),
         torch.eye(3),
         torch.tensor([[0, 1], [1, 2]]),
-        convergence_job.ConvergenceSettings.from_json(settings),
+        converged_searches.ConvergenceSettings.from_json(settings),
         landscape_at=lambda step: objective(counted, 11 if step < 3 else 7),
     )
     work = cost.converged_work(settings, TRAIN, PAIRS)

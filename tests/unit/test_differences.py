@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 import table_differences
-from topography import command_line, differences, storage
-from topography.differences import Measured
+from topography import storage
+from topography.jobs import command_line
 from topography.naming import DEFAULT
+from topography.report import differences
+from topography.report.differences import Measured
 
 SEEDS = np.arange(6)
 FIRST, SECOND = np.triu_indices(6, k=1)

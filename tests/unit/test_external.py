@@ -11,9 +11,11 @@ from torch import nn
 from torch.nn import functional
 
 import import_weights
-from topography import command_line, selection, storage
+from topography import storage
+from topography.analysis import selection
 from topography.datasets import Dataset, write_dataset
 from topography.external import ExternalWeightsError, read_vectors
+from topography.jobs import command_line
 
 PARAMETERS = 5
 

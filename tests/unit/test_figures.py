@@ -15,7 +15,8 @@ import plot_landscape_2d
 import plot_loss_curves
 import plot_overview
 from example_results import LABELS, loss_history, smallest_font, write_training
-from topography import command_line, selection, storage
+from topography import storage
+from topography.analysis import selection
 from topography.figures import (
     barriers,
     histograms,
@@ -26,6 +27,7 @@ from topography.figures import (
     overview,
     style,
 )
+from topography.jobs import command_line
 
 SCRIPTS = Path(plot_barriers.__file__).parent
 STAMP = ["--scale", "smoke", "--dataset", "digits"]

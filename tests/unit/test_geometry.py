@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from reference import data
-from topography import geometry, geometry_job, ratios
+from topography import geometry, ratios
 from topography.architectures import get_architecture
 from topography.datasets import load_dataset, write_dataset
 from topography.functions import get_function
+from topography.jobs import recorded_runs
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.optimizers.base import Observer, Optimizer, Step, minibatch_order
@@ -302,10 +303,10 @@ def test_controls_end_where_such_trainings_end() -> None:
     }
     optimizer = get_optimizer("sgd", **settings["optimizer_settings"])
     params = initial_params(architecture, [0, 3]).double()
-    points = geometry_job.control_references(
+    points = recorded_runs.control_references(
         settings, objective, objective, optimizer, [0, 3], params
     )
-    others = [seed + geometry_job.OTHER_SEEDS for seed in (0, 3)]
+    others = [seed + recorded_runs.OTHER_SEEDS for seed in (0, 3)]
 
     def end(epochs: int, seeds: list[int], start: Tensor) -> Tensor:
         longer = get_optimizer("sgd", learning_rate=0.1, batch_size=16, epochs=epochs)
@@ -330,20 +331,20 @@ def test_a_network_for_another_vocabulary_is_refused(tmp_path: Path) -> None:
     }
     architecture = get_architecture("transformer", tokens=5, features=8, layers=1)
     with pytest.raises(geometry.GeometryError, match=r"has 8 .* takes 5.*tokens of the run to 8"):
-        geometry_job.load_objectives(
+        recorded_runs.load_objectives(
             settings, tmp_path / "text.safetensors", architecture, torch.device("cpu")
         )
 
 
 def test_label_noise_changes_the_asked_share_and_keeps_the_classes() -> None:
     labels = torch.tensor([0, 0, 0, 1]).repeat(2000)
-    noisy = geometry_job.with_label_noise(labels, 0.4)
+    noisy = recorded_runs.with_label_noise(labels, 0.4)
     changed = (noisy != labels).double().mean().item()
     dealt_its_own = 0.75**2 + 0.25**2
     assert changed == pytest.approx(0.4 * (1 - dealt_its_own), abs=0.02)
     assert (noisy == 1).double().mean().item() == pytest.approx(0.25, abs=0.02)
-    assert torch.equal(geometry_job.with_label_noise(labels, 0.4), noisy)
-    assert torch.equal(geometry_job.with_label_noise(labels, 0.0), labels)
+    assert torch.equal(recorded_runs.with_label_noise(labels, 0.4), noisy)
+    assert torch.equal(recorded_runs.with_label_noise(labels, 0.0), labels)
 
 
 # Functions --------------------------------------------------------------------------------------

@@ -17,11 +17,14 @@ import plot_geometry
 import record_geometry
 from clones import REPOSITORY
 from example_results import smallest_font
-from topography import command_line, configuration, geometry_claims, storage
-from topography.claims import VERDICTS
+from topography import storage
 from topography.datasets import load_dataset, write_dataset
 from topography.figures import geometry
 from topography.figures.geometry_panels import FIGURES
+from topography.jobs import command_line
+from topography.report import geometry_claims
+from topography.report.claims import VERDICTS
+from topography.workflow import configuration
 
 CONFIG = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
 SMOKE = yaml.safe_load((REPOSITORY / "config/smoke.yaml").read_text())

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from topography import jobs
 from topography.architectures import get_architecture
 from topography.datasets import Dataset, write_dataset
 from topography.errors import TopographyError
+from topography.jobs import common
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def arguments(tmp_path: Path) -> argparse.Namespace:
 
 def identity(arguments: argparse.Namespace, networks: str = "sum") -> str:
     modules = ["topography.architectures.fcp"]
-    return jobs.identity(arguments, "train.py", modules, ["weights"], {"networks": networks})
+    return common.identity(arguments, "train.py", modules, ["weights"], {"networks": networks})
 
 
 @pytest.mark.parametrize("name", ["device", "threads", "checkpoint", "weights"])
@@ -73,7 +73,7 @@ def objectives(
     write_dataset(folder / "own.safetensors", Dataset(images, labels, images, labels))
     arguments = argparse.Namespace(data=folder / "own.safetensors", train_images=3, test_images=2)
     architecture = get_architecture(name, **settings)
-    return jobs.load_objectives(arguments, architecture, torch.device("cpu"))
+    return common.load_objectives(arguments, architecture, torch.device("cpu"))
 
 
 def test_pixels_are_scaled_whatever_their_colour(tmp_path: Path) -> None:

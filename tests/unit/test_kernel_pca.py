@@ -5,15 +5,16 @@ import pytest
 
 import kernel_pca as kernel_pca_script
 from example_results import write_set
-from topography import command_line, storage
-from topography.kernel_pca import (
+from topography import storage
+from topography.analysis.kernel_pca import (
     KERNELS,
     principal_components,
     projection_table,
     with_fixed_signs,
 )
-from topography.sets import COMPARISONS
-from topography.weight_statistics import WeightError
+from topography.analysis.sets import COMPARISONS
+from topography.analysis.weight_statistics import WeightError
+from topography.jobs import command_line
 
 
 def by_the_paper(vectors: np.ndarray, kernel) -> np.ndarray:

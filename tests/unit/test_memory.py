@@ -11,8 +11,8 @@ import torch
 from clones import REPOSITORY
 from topography.architectures import get_architecture
 from topography.device import advice_when_out_of_memory
+from topography.jobs.path_searches import PathSettings, find_and_measure
 from topography.objective import Objective
-from topography.path_job import PathSettings, find_and_measure
 from topography.storage import read_tensors
 from topography.training import initial_params
 
@@ -94,7 +94,7 @@ write_tensors(sys.argv[1], tensors)
 def test_a_training_without_enough_memory_says_what_to_lower() -> None:
     done = run(
         """
-from topography import command_line
+from topography.jobs import command_line
 from topography.device import advice_when_out_of_memory
 from topography.training import initial_params
 from topography.architectures import get_architecture

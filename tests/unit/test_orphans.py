@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from clones import REPOSITORY
-from topography import orphans
+from topography.jobs import orphans
 
 # Stands for Snakemake: starts a script with the variable that says who it is.
 PARENT = """\
@@ -22,7 +22,7 @@ subprocess.Popen(["bash", "-c", COMMAND], env=environment, start_new_session=Tru
 SCRIPT = """\
 import os, time
 from pathlib import Path
-from topography import command_line, orphans
+from topography.jobs import command_line, orphans
 
 def main():
     Path("pid").write_text(str(os.getpid()))

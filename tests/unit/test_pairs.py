@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 import sample_pairs
 from example_results import write_set
-from topography import command_line, pairs, seeding, storage
+from topography import seeding, storage
+from topography.analysis import pairs
+from topography.jobs import command_line
 
 
 def table(keep: int, seed: int = 0) -> pd.DataFrame:

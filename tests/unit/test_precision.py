@@ -10,8 +10,8 @@ from torch import Tensor
 from reference import data
 from topography.architectures import get_architecture
 from topography.device import set_up_processor
+from topography.jobs.path_searches import PathSettings, find_and_measure
 from topography.objective import Objective
-from topography.path_job import PathSettings, find_and_measure
 from topography.paths import Paths, find_paths
 from topography.precision import BFLOAT16, EXACT, TF32, matrix_products, product_type
 from topography.training import initial_params

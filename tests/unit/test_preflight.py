@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from clones import REPOSITORY
-from topography import preflight
 from topography.datasets import load_dataset, write_dataset
-from topography.preflight import ERROR, OK, WARNING, Finding
+from topography.workflow import preflight
+from topography.workflow.preflight import ERROR, OK, WARNING, Finding
 
 CONFIG = {
     "scale": "smoke",
@@ -338,7 +338,7 @@ def test_conda_must_run(commands) -> None:
 
 def test_the_lock_of_a_run_that_is_gone_or_at_work(tmp_path: Path) -> None:
     assert levels(preflight.lock(tmp_path)) == [OK]
-    hold = "import sys; from topography import run_lock; run_lock.hold(run_lock.PLACE)"
+    hold = "import sys; from topography.workflow import run_lock; run_lock.hold(run_lock.PLACE)"
     with preflight.subprocess.Popen(
         [sys.executable, "-c", f"{hold}; print('held', flush=True); sys.stdin.read()"],
         cwd=tmp_path,

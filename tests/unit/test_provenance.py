@@ -14,7 +14,9 @@ import publish_figure
 import verify
 import write_manifest
 from pages import REPOSITORY
-from topography import command_line, provenance, storage
+from topography import storage
+from topography.jobs import command_line
+from topography.report import provenance
 
 RUN = {
     "commit": "0123abc, modified",

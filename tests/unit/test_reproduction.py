@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from clones import REPOSITORY
-from topography import configuration_checks, provenance, reproduction, storage
-from topography.agreement import CUT, NOT_RUN
-from topography.provenance import ProvenanceError
+from topography import storage
+from topography.report import provenance, reproduction
+from topography.report.agreement import CUT, NOT_RUN
+from topography.report.provenance import ProvenanceError
+from topography.workflow import configuration_checks
 
 CONFIG = configuration_checks.read(REPOSITORY, {"scale": "smoke", "only": ["fcp", "lstm"]})
 

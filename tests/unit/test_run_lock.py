@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from clones import REPOSITORY
-from topography import run_lock
+from topography.workflow import run_lock
 
 HOLD = """\
 import sys
 from pathlib import Path
-from topography import run_lock
+from topography.workflow import run_lock
 run_lock.hold(Path("folder/run.lock"))
 print("held", flush=True)
 sys.stdin.read()

@@ -8,7 +8,9 @@ import pytest
 
 import select_runs
 from example_results import write_training
-from topography import command_line, selection, storage
+from topography import storage
+from topography.analysis import selection
+from topography.jobs import command_line
 
 
 def trained(train_losses: dict[int, float], failed: tuple[int, ...] = ()) -> selection.TrainedRuns:

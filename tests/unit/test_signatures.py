@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from clones import REPOSITORY
-from topography import modules, signatures
+from topography import modules
+from topography.workflow import signatures
 
 PACKAGE = REPOSITORY / "scripts/topography"
 ALL = [

@@ -6,7 +6,9 @@ import pytest
 
 import table_losses
 import table_weights
-from topography import command_line, storage, tables
+from topography import storage
+from topography.analysis import tables
+from topography.jobs import command_line
 
 OPTIMIZERS = ("sgd", "lbfgs")
 

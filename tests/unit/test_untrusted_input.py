@@ -11,11 +11,11 @@ from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 
 from clones import REPOSITORY
-from topography import configuration, configuration_checks
-from topography.configuration import ConfigurationError
+from topography.workflow import configuration, configuration_checks
+from topography.workflow.configuration import ConfigurationError
 
 SOURCES = sorted((REPOSITORY / "scripts").rglob("*.py"))
-RULE_FILES = [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "rules").glob("*.smk"))]
+RULE_FILES = [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "rules").rglob("*.smk"))]
 # Modules whose files can hold code, and calls that read such files, run text, or use a shell.
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 CALLS = {"eval", "exec", "compile", "__import__"}
@@ -102,7 +102,7 @@ def test_values_in_commands_are_quoted_or_cannot_need_it() -> None:
 
 
 def test_every_job_is_a_direct_child_of_snakemake() -> None:
-    """Or it could not tell when Snakemake is gone (topography.orphans)."""
+    """Or it could not tell when Snakemake is gone (topography.jobs.orphans)."""
     rules = "".join(path.read_text() for path in RULE_FILES)
     commands = re.findall(r'^    shell:\n {8}"(.*)"', rules, re.MULTILINE)
     for command in commands:

@@ -8,8 +8,9 @@ import pytest
 import vector_lengths
 import weight_statistics as weight_statistics_script
 from example_results import write_set
-from topography import command_line, storage
-from topography.weight_statistics import WeightError, length_tables, statistics_table
+from topography import storage
+from topography.analysis.weight_statistics import WeightError, length_tables, statistics_table
+from topography.jobs import command_line
 
 SETS = ("lbfgs_train", "lbfgs_test", "sgd_train", "sgd_test")
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from clones import REPOSITORY, SMOKE, Workflow
-from topography import configuration, configuration_checks, signatures
-from topography.configuration import ConfigurationError
+from topography.workflow import configuration, configuration_checks, signatures
+from topography.workflow.configuration import ConfigurationError
 
 LIBRARY = REPOSITORY / "scripts" / "topography"
 SCHEMA = yaml.safe_load((REPOSITORY / "config/schema.yaml").read_text())

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from topography import configuration, start_panel
-from topography.configuration import Batch
+from topography.workflow import configuration, start_panel
+from topography.workflow.configuration import Batch
 
 
 def test_merge_goes_into_sections_and_replaces_lists() -> None:

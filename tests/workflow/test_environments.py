@@ -9,10 +9,10 @@ import yaml
 from packaging.markers import Marker
 
 from clones import REPOSITORY
-from topography.fingerprint import imported_names, local_files
+from topography.workflow.fingerprint import imported_names, local_files
 
 ENVIRONMENTS = sorted((REPOSITORY / "envs").glob("*.yaml"))
-RULE_FILES = sorted((REPOSITORY / "rules").glob("*.smk"))
+RULE_FILES = sorted((REPOSITORY / "rules").rglob("*.smk"))
 LIBRARY = REPOSITORY / "scripts/topography"
 PACKAGE_OF_MODULE = {"yaml": "pyyaml", "sklearn": "scikit-learn", "mpl_toolkits": "matplotlib"}
 

@@ -14,8 +14,8 @@ import pytest
 
 import estimate
 from clones import SMOKE, Workflow
-from topography import configuration, configuration_checks, cost
 from topography.errors import TopographyError
+from topography.workflow import configuration, configuration_checks, cost
 
 COLUMNS = ["rule", "architecture", "part", "jobs", "minutes_per_job", "core_hours"]
 SIZES = ["MB_per_job", "MB_on_disk"]

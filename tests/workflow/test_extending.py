@@ -11,8 +11,8 @@ import yaml
 
 from clones import SMOKE, Job, Workflow
 from pages import blocks, write_files
-from topography.configuration import merge
 from topography.storage import read_tensors
+from topography.workflow.configuration import merge
 
 PAGE = "docs/extending.md"
 ALL_ARCHITECTURES = {"fcp", "lenet", "autoencoder", "lstm"}

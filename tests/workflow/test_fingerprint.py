@@ -6,7 +6,7 @@ import pytest
 
 from clones import REPOSITORY
 from topography.errors import TopographyError
-from topography.fingerprint import code_id, local_files
+from topography.workflow.fingerprint import code_id, local_files
 
 FILES = {
     "run.py": '"""Run."""\nimport numpy\nfrom package import tool\n\nprint(tool.VALUE)\n',

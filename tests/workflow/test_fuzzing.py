@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from clones import REPOSITORY, Workflow
-from topography import configuration, configuration_checks, start_panel
-from topography.configuration import ConfigurationError, Key
+from topography.workflow import configuration, configuration_checks, start_panel
+from topography.workflow.configuration import ConfigurationError, Key
 
 LIBRARY = REPOSITORY / "scripts/topography"
 SCHEMA = yaml.safe_load((REPOSITORY / "config/schema.yaml").read_text())

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from clones import SMOKE, Workflow, copy_repository
-from topography import configuration, configuration_checks, provenance
+from topography.report import provenance
 from topography.storage import write_table
+from topography.workflow import configuration, configuration_checks
 
 MANIFEST = "results/smoke/manifest.csv"
 

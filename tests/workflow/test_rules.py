@@ -38,7 +38,7 @@ def test_rules_are_formatted(fresh: Workflow) -> None:
 
 def rules_on_gpu() -> set[str]:
     """Names of the rules that ask for a GPU, and of those made from them."""
-    rules = "".join(file.read_text() for file in (REPOSITORY / "rules").glob("*.smk"))
+    rules = "".join(file.read_text() for file in (REPOSITORY / "rules").rglob("*.smk"))
     own = re.findall(r"^rule (\w+):\n(?:(?: .*)?\n)*? +gpu=", rules, re.MULTILINE)
     made = re.findall(r"^use rule (\w+) as (\w+) with:$", rules, re.MULTILINE)
     return {*own, *(name for base, name in made if base in own)}

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from topography import storage
+from topography.analysis.sets import CHECKPOINTS
 from topography.errors import TopographyError
 from topography.figures import histograms, style
 from topography.naming import in_paper_order, split_set
-from topography.sets import CHECKPOINTS
 
 
 class FigureInputError(TopographyError):

@@ -22,7 +22,7 @@ BAND_OPACITY = 0.15
 def draw(numbers: pd.DataFrame) -> Figure:
     """One panel per architecture; a line with its 95 % band per set and number of terms.
 
-    numbers: rows of `topography.convergence.efforts`.
+    numbers: rows of `topography.report.convergence.efforts`.
     """
     colours = style.colours(numbers["set"], style.SET_COLOURS)
     terms = sorted(numbers["terms"].unique())

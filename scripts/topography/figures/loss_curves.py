@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from topography import storage
+from topography.analysis.sets import CHECKPOINTS
 from topography.errors import TopographyError
 from topography.figures import style
 from topography.naming import (
@@ -20,7 +21,6 @@ from topography.naming import (
     in_paper_order,
     optimizer_label,
 )
-from topography.sets import CHECKPOINTS
 
 LEVEL = 0.95
 BAND = {"alpha": 0.25, "linewidth": 0}

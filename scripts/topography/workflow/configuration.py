@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
+from topography.analysis.sets import CHECKPOINTS
 from topography.errors import TopographyError
 from topography.naming import DEFAULT
-from topography.sets import CHECKPOINTS
 
 Settings = Mapping[str, Any]
 Key = tuple[str, ...]

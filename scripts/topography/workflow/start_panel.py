@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from operator import getitem
 from typing import Any
 
-from topography.configuration import (
+from topography.workflow.configuration import (
     OVERRIDABLE,
     Settings,
     Source,

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from topography import checkpoint, convergence_job
+from topography import checkpoint
 from topography.architectures import get_architecture
 from topography.errors import TopographyError
+from topography.jobs import converged_searches
 from topography.landscape import FunctionLandscape, Landscape
 from topography.objective import Objective
 from topography.paths import find_paths
@@ -42,7 +43,7 @@ FIRST = {
 }
 
 
-def settings(first=None, **changes) -> convergence_job.ConvergenceSettings:
+def settings(first=None, **changes) -> converged_searches.ConvergenceSettings:
     given = {
         "first": {**FIRST, **(first or {})},
         "terms": [2, 4],
@@ -52,12 +53,12 @@ def settings(first=None, **changes) -> convergence_job.ConvergenceSettings:
         "learning_rate": 0.02,
         "images_per_step": None,
     }
-    return convergence_job.ConvergenceSettings.from_json({**given, **changes})
+    return converged_searches.ConvergenceSettings.from_json({**given, **changes})
 
 
 def searched(landscape: Landscape, chosen=None, pairs: Tensor = PAIRS, **more) -> pd.DataFrame:
-    rows = convergence_job.search(landscape, ENDS, pairs, chosen or settings(), **more)
-    table = pd.DataFrame(rows, columns=list(convergence_job.COLUMNS))
+    rows = converged_searches.search(landscape, ENDS, pairs, chosen or settings(), **more)
+    table = pd.DataFrame(rows, columns=list(converged_searches.COLUMNS))
     return table.sort_values(["terms", "pair", "steps"], ignore_index=True)
 
 
@@ -117,7 +118,7 @@ def test_noise_shakes_the_path_of_a_step_and_hardly_the_mean_that_is_measured():
             return losses, gradients + kick
 
     paths, first = 20, {"steps": 1000, "learning_rate": 0.1}
-    rows = convergence_job.search(
+    rows = converged_searches.search(
         bowl,
         torch.zeros(2, 1, dtype=torch.float64),
         PAIRS[:1].expand(paths, 2),
@@ -125,7 +126,7 @@ def test_noise_shakes_the_path_of_a_step_and_hardly_the_mean_that_is_measured():
         landscape_at=lambda step: Noisy(bowl.function),
         pairs_per_batch=paths,
     )
-    heights = rows[:, convergence_job.COLUMNS.index("height")]
+    heights = rows[:, converged_searches.COLUMNS.index("height")]
     assert heights[paths:].mean() < 0.1 * heights[:paths].mean()
 
 
@@ -149,16 +150,18 @@ def test_losses_are_taken_in_every_part_of_the_path_and_nowhere_twice():
 def test_random_images_are_those_of_the_part_of_the_search():
     images = torch.rand(40, 784, generator=torch.Generator().manual_seed(0))
     objective = Objective(get_architecture("fcp"), images, torch.zeros(40, dtype=torch.int64))
-    at = convergence_job.landscapes(objective, settings({"images_per_step": 5}, images_per_step=8))
+    at = converged_searches.landscapes(
+        objective, settings({"images_per_step": 5}, images_per_step=8)
+    )
     assert [at(step).count for step in (0, 9, 10, 11)] == [5, 5, 8, 8]
-    at = convergence_job.landscapes(objective, settings(images_per_step=8))
+    at = converged_searches.landscapes(objective, settings(images_per_step=8))
     assert at(0) is objective and at(10).count == 8
 
 
 def test_a_path_has_settled_when_a_doubling_hardly_changes_its_barrier():
     lowest = torch.tensor([torch.inf, 1.0, 1.0, 1.0, 1.0, 1.0])
     now = torch.tensor([5.0, 0.94, 0.96, 1.0, 1.04, 1.06])
-    found = convergence_job.settled(torch.full((6,), 9.0), lowest, lowest, now, 0.05)
+    found = converged_searches.settled(torch.full((6,), 9.0), lowest, lowest, now, 0.05)
     assert found.tolist() == [False, False, True, True, True, False]
 
 
@@ -167,18 +170,18 @@ def test_a_path_that_rose_has_settled_neither_on_its_way_back_nor_above(
     previous: float, now: float
 ):
     barriers = [torch.tensor([value]) for value in (9.0, 1.0, previous, now)]
-    assert not convergence_job.settled(*barriers, 0.05).any()
+    assert not converged_searches.settled(*barriers, 0.05).any()
 
 
 def test_a_path_has_settled_when_a_hundredth_of_its_first_barrier_is_left():
     first, lowest = torch.full((2,), 2.0), torch.full((2,), 1.0)
-    found = convergence_job.settled(first, lowest, lowest, torch.tensor([0.019, 0.021]), 0.05)
+    found = converged_searches.settled(first, lowest, lowest, torch.tensor([0.019, 0.021]), 0.05)
     assert found.tolist() == [True, False]
 
 
 def test_a_path_without_a_barrier_has_settled_at_once():
     now, none = torch.tensor([0.0, 1e-9]), torch.full((2,), torch.inf)
-    found = convergence_job.settled(now, none, none, now, 0.05)
+    found = converged_searches.settled(now, none, none, now, 0.05)
     assert found.tolist() == [True, False]
 
 
@@ -199,14 +202,14 @@ def test_only_the_last_measurement_of_a_search_has_settled_or_used_up_the_doubli
         return torch.where(points[:, 0] < 4, torch.ones(()), hill / (1 + points[:, 0].abs()))
 
     pairs = torch.tensor([[0, 1], [2, 3]])
-    rows = convergence_job.search(
+    rows = converged_searches.search(
         FunctionLandscape(lambda points: steps_and_slopes(points) + 0 * points.sum(1)),
         ends,
         pairs,
         settings({"learning_rate": 0.5}, terms=[2], doublings=3, learning_rate=0.5),
         pairs_per_batch=2,
     )
-    table = pd.DataFrame(rows, columns=list(convergence_job.COLUMNS))
+    table = pd.DataFrame(rows, columns=list(converged_searches.COLUMNS))
     assert table.groupby("pair")["steps"].max().tolist() == [10, 80]
     assert table.groupby("pair")["settled"].last().tolist() == [1, 0]
 
@@ -261,6 +264,6 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(
 
 def test_wrong_settings_are_refused():
     with pytest.raises(TopographyError, match=r"--settings .*missing"):
-        convergence_job.ConvergenceSettings.from_json({"terms": [1]})
+        converged_searches.ConvergenceSettings.from_json({"terms": [1]})
     with pytest.raises(TopographyError, match=r"--settings .*pace"):
         settings({"pace": 3})

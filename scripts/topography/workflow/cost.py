@@ -1,9 +1,9 @@
 """What a configuration costs: evaluations of networks, time, memory and disk, before it runs.
 
 Counts of evaluations follow from the configuration alone, as the optimizers and the path finder do
-them. Times are these counts times the rates that `topography.probe` measures on a device. Only the
-costly rules are counted, training and path finding, and the search for converged paths, which is
-made on request; every other job takes seconds.
+them. Times are these counts times the rates that `topography.workflow.probe` measures on a device.
+Only the costly rules are counted, training and path finding, and the search for converged paths,
+which is made on request; every other job takes seconds.
 
 Everything is proportional to seeds, pairs and images, but for memory: it depends on what shares a
 job, never on how many jobs there are.
@@ -19,7 +19,13 @@ from topography.architectures.base import (
     BlockwiseArchitecture,
     DenseInputArchitecture,
 )
-from topography.configuration import (
+from topography.device import gpu_numbers
+from topography.errors import TopographyError
+from topography.objective import CPU_ACTIVATIONS, CPU_CHUNK_RANGE, MOST_ACTIVATIONS
+from topography.optimizers import get_optimizer
+from topography.optimizers.lbfgs import LBFGS
+from topography.optimizers.sgd import SGD
+from topography.workflow.configuration import (
     architecture_settings,
     for_architecture,
     imported,
@@ -29,12 +35,6 @@ from topography.configuration import (
     searched_pairs,
     seed_batches,
 )
-from topography.device import gpu_numbers
-from topography.errors import TopographyError
-from topography.objective import CPU_ACTIVATIONS, CPU_CHUNK_RANGE, MOST_ACTIVATIONS
-from topography.optimizers import get_optimizer
-from topography.optimizers.lbfgs import LBFGS
-from topography.optimizers.sgd import SGD
 
 Settings = Mapping[str, Any]
 # Seconds per unit of every kind of work of one architecture.
@@ -162,8 +162,8 @@ def path_work(settings: Settings, landscape: str, pairs: int) -> dict[str, int]:
 def converged_work(settings: Settings, images: int, pairs: int) -> dict[str, int]:
     """The most units of work of searching `pairs` paths until they settle, on so many images.
 
-    settings: as `topography.configuration.search_settings` gives them. Searches end earlier where
-    paths settle.
+    settings: as `topography.workflow.configuration.search_settings` gives them. Searches end
+    earlier where paths settle.
     """
     searches, first = pairs * len(settings["terms"]), settings["first"]
     points, fine_points = first["points"], first["fine_points"]

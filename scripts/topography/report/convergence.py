@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from topography import claims, storage
+from topography import storage
+from topography.analysis.sets import CHECKPOINTS
 from topography.errors import TopographyError
 from topography.naming import architecture_label, by_folder_and_stem
-from topography.sets import CHECKPOINTS
+from topography.report import claims
 
 Searches = Mapping[tuple[str, str], pd.DataFrame]
 

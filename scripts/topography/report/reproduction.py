@@ -19,11 +19,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from topography import provenance, storage
-from topography.agreement import NOT_RUN
-from topography.agreement_page import tallies
+from topography import storage
 from topography.naming import architecture_label
-from topography.provenance import ProvenanceError
+from topography.report import provenance
+from topography.report.agreement import NOT_RUN
+from topography.report.agreement_page import tallies
+from topography.report.provenance import ProvenanceError
 
 HOUR = 3600.0
 CONFIGURATION, ENVIRONMENT, TIMES, README = (

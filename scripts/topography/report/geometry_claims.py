@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from topography.claims import AGREES, UNBOUNDED, verdict
 from topography.errors import TopographyError
 from topography.figures.geometry import Run, batch_size_curve, probe_curve, probes_of
+from topography.report.claims import AGREES, UNBOUNDED, verdict
 
 Runs = Mapping[str, Run]
 CLAIM_KEYS = ("id", "section", "statement", "measure", "of", "range")
@@ -30,7 +30,7 @@ def judge(claims: Sequence[Mapping[str, Any]], runs: Runs, probes: pd.DataFrame)
     """Claims with what was measured, over which range of seeds, and a verdict.
 
     The verdict compares the range of the claim with the interval from the lowest to the highest
-    seed, see `topography.claims.verdict`.
+    seed, see `topography.report.claims.verdict`.
 
     Raises:
         TopographyError: a claim names an unknown measure or run.

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from topography import claims, storage
+from topography import storage
+from topography.analysis.weight_statistics import ORIGIN_SETS, moments_of_runs
 from topography.naming import architecture_label, by_folder_and_stem, split_set
-from topography.weight_statistics import ORIGIN_SETS, moments_of_runs
+from topography.report import claims
 
 Settings = Mapping[str, Any]
 

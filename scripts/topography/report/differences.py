@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from topography import claims, storage
+from topography import storage
+from topography.analysis.weight_statistics import moments_of_runs
 from topography.naming import (
     DEFAULT,
     by_folder_and_stem,
@@ -20,7 +21,7 @@ from topography.naming import (
     set_label,
     split_set,
 )
-from topography.weight_statistics import moments_of_runs
+from topography.report import claims
 
 
 @dataclass(frozen=True)

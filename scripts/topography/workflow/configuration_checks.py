@@ -12,8 +12,9 @@ from typing import Any
 
 import jsonschema
 
-from topography import signatures
-from topography.configuration import (
+from topography.naming import DEFAULT
+from topography.workflow import signatures
+from topography.workflow.configuration import (
     ConfigurationError,
     Key,
     Settings,
@@ -34,7 +35,6 @@ from topography.configuration import (
     variants,
     with_variant,
 )
-from topography.naming import DEFAULT
 
 # Datasets that hold something else than grey images of 28 x 28 pixels, and the architectures that
 # read only such images. Of datasets and architectures that are not ours, the jobs say so.

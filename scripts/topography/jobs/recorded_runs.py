@@ -16,7 +16,7 @@ from topography.architectures import get_architecture
 from topography.architectures.base import Architecture
 from topography.datasets import TOKENS
 from topography.functions import FunctionObjective, get_function
-from topography.jobs import load_images
+from topography.images import load_images
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.optimizers.base import Observer, Optimizer

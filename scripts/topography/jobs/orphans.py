@@ -11,7 +11,7 @@ import time
 
 from topography.errors import TopographyError
 
-# Set by the workflow (rules/common.smk); absent where a script is run by hand, which must survive
+# Set by the workflow (rules/common/); absent where a script is run by hand, which must survive
 # the end of the shell it was started from.
 SNAKEMAKE_PID = "TOPOGRAPHY_SNAKEMAKE_PID"
 

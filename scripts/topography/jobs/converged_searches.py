@@ -20,9 +20,9 @@ from torch import Tensor
 
 from topography.checkpoint import Checkpoint
 from topography.errors import TopographyError
+from topography.jobs.path_searches import PathSettings, samples
 from topography.landscape import Landscape
 from topography.objective import Objective
-from topography.path_job import PathSettings, samples
 from topography.paths import Adam, LandscapeAt, Paths, path_losses_and_gradients, weight_in_mean
 from topography.precision import matrix_products, product_type
 from topography.progress import Progress

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from topography import storage
+from topography.analysis.sets import CHECKPOINTS
 from topography.errors import TopographyError
 from topography.naming import (
     architecture_label,
@@ -13,7 +14,6 @@ from topography.naming import (
     optimizer_label,
     split_set,
 )
-from topography.sets import CHECKPOINTS
 
 MISSING = "-"
 

@@ -1,4 +1,4 @@
-"""Rates of the kinds of work that `topography.cost` counts, measured on the device at hand.
+"""Rates of the kinds of work that `topography.workflow.cost` counts, measured on this device.
 
 Each measurement runs the real code on random images, at the shapes of the configuration: its
 minibatches, networks per job, and points of a path. Images are few, so that all takes seconds.
@@ -11,10 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from topography import cost
 from topography.architectures import get_architecture
 from topography.architectures.base import Architecture
-from topography.configuration import architecture_settings, for_architecture, seed_batches
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.optimizers.base import Optimizer
@@ -23,6 +21,8 @@ from topography.optimizers.sgd import SGD
 from topography.paths import Paths, find_paths
 from topography.precision import matrix_products, product_type
 from topography.training import initial_params
+from topography.workflow import cost
+from topography.workflow.configuration import architecture_settings, for_architecture, seed_batches
 
 # What to call, and the units of work that a call does.
 Call = tuple[Callable[[], object], int]

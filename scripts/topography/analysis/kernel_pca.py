@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from topography.sets import COMPARISONS
-from topography.weight_statistics import require_comparable
+from topography.analysis.sets import COMPARISONS
+from topography.analysis.weight_statistics import require_comparable
 
 # The paper uses the first; it says of the others that they do not separate the sets.
 KERNELS = ("rbf", "linear", "polynomial", "sigmoid", "pca")

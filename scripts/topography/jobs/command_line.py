@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from topography import orphans
 from topography.errors import TopographyError
+from topography.jobs import orphans
 
 
 def run(main: Callable[[], None]) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from topography import storage
+from topography.analysis.sets import CHECKPOINTS
 from topography.errors import TopographyError
-from topography.sets import CHECKPOINTS
 
 RUN_COLUMNS = ("seed", "status", "reason", "train_epoch", "train_loss", "test_epoch", "test_loss")
 UNKNOWN_EPOCH = -1  # of networks that were trained elsewhere

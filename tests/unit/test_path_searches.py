@@ -16,9 +16,9 @@ from reference import data, networks
 from topography.architectures import get_architecture
 from topography.checkpoint import Checkpoint, Interrupted
 from topography.errors import TopographyError
+from topography.jobs.path_searches import PathSettings, find_and_measure, read_pairs, samples
 from topography.landscape import LinearCombinations
 from topography.objective import NetworkCombinations, Objective
-from topography.path_job import PathSettings, find_and_measure, read_pairs, samples
 from topography.paths import find_paths
 from topography.progress import Progress
 from topography.storage import write_table

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 from packaging.specifiers import SpecifierSet
 
-from topography import run_lock
 from topography.errors import TopographyError
+from topography.workflow import run_lock
 
 Settings = Mapping[str, Any]
 
@@ -124,7 +124,7 @@ def profiles(asked: Sequence[str], environment: Mapping[str, str]) -> Iterator[F
 
 
 def _keys(profile: Path) -> set[str]:
-    from topography.configuration import load
+    from topography.workflow.configuration import load
 
     return set(load(profile))
 
@@ -176,9 +176,9 @@ def data(config: Settings, results: Path) -> Iterator[Finding]:
     whether its source can be read.
     """
     from topography.architectures import get_architecture
-    from topography.configuration import architecture_settings, for_architecture
     from topography.datasets import Dataset, load_dataset, read_dataset
-    from topography.jobs import check_images
+    from topography.images import check_images
+    from topography.workflow.configuration import architecture_settings, for_architecture
 
     def check(dataset: Dataset) -> None:
         for entry in config["architectures"]:

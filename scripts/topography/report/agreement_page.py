@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from topography import convergence
-from topography.agreement import CUT, NOTHING_RANDOM
-from topography.claims import (
+from topography.naming import architecture_label
+from topography.report import convergence
+from topography.report.agreement import CUT, NOTHING_RANDOM
+from topography.report.claims import (
     AGREES,
     DIFFERS,
     FEWEST_RUNS,
@@ -21,7 +22,6 @@ from topography.claims import (
     UNBOUNDED,
     VERDICTS,
 )
-from topography.naming import architecture_label
 
 # Number of the claim -> heading. Published numbers, claim 0, have a section per table or figure.
 HEADINGS = {

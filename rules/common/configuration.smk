@@ -1,0 +1,174 @@
+# What all rules share: the checked configuration, and what happens when a run starts.
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from snakemake.common.configfile import load_configfile
+
+sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
+
+from topography import datasets
+from topography.analysis.sets import COMPARISONS
+from topography.errors import TopographyError
+from topography.jobs import orphans
+from topography.naming import DEFAULT
+from topography.report import provenance
+from topography.storage import checksum_path
+from topography.workflow import (
+    configuration,
+    configuration_checks,
+    fingerprint,
+    run_lock,
+    signatures,
+    start_panel,
+)
+
+# `python` in a command is the one that runs Snakemake, also without an activated environment; an
+# environment of --sdm conda still comes first.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+)
+# Jobs end with this process, which therefore starts them without a shell in between: `exec python`.
+os.environ[orphans.SNAKEMAKE_PID] = str(os.getpid())
+
+
+def scale_file():
+    """The file of the scale in force, or none for the one that config.yaml holds itself."""
+    scale = config["scale"]
+    if scale == "laptop":
+        return None
+    path = f"config/{scale}.yaml"
+    known = sorted(
+        {"laptop", *(file.stem for file in Path("config").glob("*.yaml"))}
+        - {"schema", "claims", "geometry_claims"}
+    )
+    if scale not in known:
+        raise WorkflowError(
+            f"There is no scale {scale!r}: {path} does not exist. Choose one of "
+            f"{', '.join(known)} with --config scale=..., or write that file."
+        )
+    return path
+
+
+if scale_file():
+
+    configfile: scale_file()
+
+
+@contextmanager
+def told_by_snakemake():
+    """Turn an expected error into one that Snakemake tells without a traceback."""
+    try:
+        yield
+    except TopographyError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def configuration_sources():
+    """What the configuration was merged from, by name, the strongest first."""
+    files = list(filter(None, [scale_file(), "config.yaml"]))
+    return [
+        (
+            "the command line, a profile or --configfile",
+            workflow.config_settings.overwrite_config,
+        ),
+        *((file, load_configfile(file)) for file in files),
+    ]
+
+
+LIBRARY = Path(workflow.basedir, "scripts", "topography")
+
+
+def check_configuration(sources):
+    """Stop here, with a message a user can act on, where the configuration cannot work."""
+    schema = load_configfile("config/schema.yaml")
+    with told_by_snakemake():
+        configuration_checks.check(config, schema, sources, LIBRARY)
+
+
+SOURCES = configuration_sources()
+check_configuration(SOURCES)
+# In the order of config.yaml, the last of the sources.
+config["architectures"] = configuration.chosen_architectures(
+    config, SOURCES[-1][1]["architectures"]
+)
+# Scales share the datasets.
+DATA = f"results/data/{config['dataset']}.safetensors"
+
+
+def check_dataset():
+    """Stop here as well where the folder of the scale holds the work on another dataset, or where the
+    dataset has fewer images than are asked for."""
+    with told_by_snakemake():
+        provenance.require_same_dataset(
+            Path("results", config["scale"]), config["dataset"]
+        )
+        if Path(DATA).exists():
+            available = datasets.image_counts(DATA)
+            configuration_checks.check_images(config, available, Path(DATA), SOURCES)
+
+
+if workflow.is_main_process:
+    check_dataset()
+
+
+def show_panel(left_out):
+    """Say on stderr, so that `snakemake --dag | dot` keeps working, what this run asks for."""
+    panel = start_panel.summary(config, SOURCES, left_out)
+    print(panel, file=sys.stderr, flush=True)
+
+
+def describe_run():
+    """Write down what this run is started with, for the figures it publishes."""
+    seeds = ", ".join(
+        f"{architecture} {configuration.seed_range(config, architecture)}"
+        + "".join(
+            f" ({optimizer}: weights from elsewhere)"
+            for optimizer in configuration.imported(config, architecture)
+        )
+        for architecture in ARCHITECTURES
+    )
+    description = provenance.describe_run(Path(workflow.basedir), config, seeds)
+    provenance.write_json(Path(RUN_DESCRIPTION), description)
+
+
+# Not in dry runs, which have no start, nor on the nodes of a cluster.
+onstart:
+    if workflow.is_main_process:
+        with told_by_snakemake():
+            run_lock.hold(run_lock.PLACE)
+        describe_run()
+
+
+# Paths in the rules: <results>/sets stands for results/smoke/sets, and so on.
+pathvars:
+    results=f"results/{config['scale']}",
+    logs=f"results/{config['scale']}/logs",
+    benchmarks=f"results/{config['scale']}/benchmarks",
+
+
+wildcard_constraints:
+    variant="|".join(configuration.variants(config)),
+    architecture="|".join(config["architectures"]),
+    optimizer="|".join(config["optimizers"]),
+    set="|".join(configuration.set_names(config)),
+    landscape="train|test",
+    first=r"\d+",
+    last=r"\d+",
+
+
+CHECKPOINTS = f"results/{config['scale']}/checkpoints"
+# What the last run was started with; written by Snakemake itself when a run starts.
+RUN_DESCRIPTION = f"results/{config['scale']}/{provenance.RUN}"
+ARCHITECTURES = list(config["architectures"])
+SETS = configuration.set_names(config)
+# The architecture on which differences of paper and code are measured, and these differences.
+VARIED = config["differences"]["architecture"]
+VARIANTS = configuration.variants(config)
+# One job at a time on a GPU; a CPU takes as many as there are cores. With `auto` a GPU is not counted.
+GPUS = 1 if config["device"] == "cuda" else 0
+# Printed small in a corner of every figure.
+STAMP = {name: config[name] for name in ("scale", "dataset")}

@@ -1,0 +1,72 @@
+# Functions of the rules that vary the configuration.
+
+
+def networks_of(variant):
+    """Folder of the networks that a variant joins."""
+    if VARIED not in ARCHITECTURES:
+        raise WorkflowError(
+            f"differences.architecture is {VARIED}, which `only` leaves out. Add it there."
+        )
+    name = configuration.trained_as(config, variant)
+    return f"<results>/variants/{name}" if name else "<results>"
+
+
+def of_variant(pattern):
+    """Input of a rule: a file about the networks that its variant joins."""
+
+    def evaluate(wildcards):
+        return expand(f"{networks_of(wildcards.variant)}/{pattern}", **wildcards)
+
+    return evaluate
+
+
+def variant_trainings(suffix):
+    """Input of a rule: one file of every training job of its variant."""
+
+    def evaluate(wildcards):
+        return expand(
+            "<results>/variants/{variant}/training/{architecture}/{optimizer}/seeds_{seeds}.{suffix}",
+            seeds=configuration.seed_batches(
+                in_force(wildcards), wildcards.architecture
+            ),
+            suffix=suffix,
+            **wildcards,
+        )
+
+    return evaluate
+
+
+def variant_paths(wildcards):
+    """Input of a rule: the files of every path-finding job of its variant, landscape and set."""
+    return expand(
+        "<results>/variants/{variant}/paths/{landscape}/{architecture}/{set}/pairs_{pairs}.safetensors",
+        pairs=configuration.pair_batches(in_force(wildcards), wildcards.architecture),
+        **wildcards,
+    )
+
+
+def of_all(pattern):
+    """Input of a rule: files about the networks of all variants."""
+
+    def evaluate(wildcards):
+        return expand(
+            f"{{folder}}/{pattern}",
+            folder=dict.fromkeys(map(networks_of, VARIANTS)),
+            architecture=VARIED,
+            optimizer=config["optimizers"],
+            set=SETS,
+        )
+
+    return evaluate
+
+
+def all_heights(wildcards):
+    """Input of a rule: barrier tables of every variant."""
+    return expand(
+        "<results>/variants/{variant}/barriers/train/{architecture}/{set}.csv",
+        variant=VARIANTS,
+        architecture=VARIED,
+        set=configuration.joined_sets(
+            configuration.with_variant(config, DEFAULT), VARIED, "train"
+        ),
+    )

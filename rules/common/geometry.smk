@@ -1,0 +1,50 @@
+# Functions of the rules of the second study.
+
+
+def geometry_json(wildcards):
+    """Parameter of a rule: the complete settings of the runs of its study, by name."""
+    return json.dumps(
+        configuration.geometry_runs(config, wildcards.study), sort_keys=True
+    )
+
+
+def geometry_data(wildcards):
+    """Input of a rule: the datasets that the runs of its study need."""
+    return data_of_studies([wildcards.study])
+
+
+def data_of_studies(studies):
+    """The datasets that the runs of some studies of the geometry of paths need."""
+    names = {
+        run["dataset"]
+        for study in studies
+        for run in configuration.geometry_runs(config, study).values()
+        if run["function"] is None
+    }
+    return [f"results/data/{name}.safetensors" for name in sorted(names)]
+
+
+def geometry_code(wildcards):
+    """Parameter of a rule that changes with the code of a study, and of the modules it names."""
+    runs = configuration.geometry_runs(config, wildcards.study).values()
+    modules = {f"optimizers.{run['optimizer']}" for run in runs}
+    modules |= {
+        f"architectures.{run['architecture']}"
+        for run in runs
+        if run["function"] is None
+    }
+    return code_id("record_geometry.py", *sorted(modules))(wildcards)
+
+
+def geometry_records(panels):
+    """Records of the studies whose runs some panels show."""
+    studies = {name.split("/")[0] for panel in panels for name in panel.runs}
+    return [
+        f"<results>/geometry/records/{study}.safetensors" for study in sorted(studies)
+    ]
+
+
+def geometry_probes(panels):
+    """Table of the probes, where some panels show them."""
+    shown = any(panel.kind in ("gradients", "probes") for panel in panels)
+    return ["<results>/geometry/records/controls.probes.csv"] if shown else []
