@@ -6,7 +6,7 @@ from pathlib import Path
 from topography import storage
 from topography.analysis.tables import write_text
 from topography.jobs import command_line
-from topography.report import agreement, agreement_page, claims
+from topography.report import agreement, agreement_page, claims, measures
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -48,7 +48,7 @@ def main() -> None:
     """Judge and write the three files."""
     arguments = parse_arguments()
     content = claims.read_claims(arguments.claims, agreement.REQUIRED, agreement.OPTIONAL)
-    results = agreement.read_results(
+    results = measures.read_results(
         arguments.selections,
         arguments.histories,
         arguments.sets,

@@ -14,7 +14,7 @@ from clones import REPOSITORY
 from topography import storage
 from topography.analysis import weight_statistics
 from topography.jobs import command_line
-from topography.report import agreement, agreement_page, claims
+from topography.report import agreement, agreement_page, claims, measures
 from topography.workflow import configuration, configuration_checks
 
 CLAIMS = REPOSITORY / "config/claims.yaml"
@@ -25,7 +25,7 @@ RUNS = 8
 PAIRS = np.triu_indices(RUNS, k=1)
 
 
-def results(**changes) -> agreement.Results:
+def results(**changes) -> measures.Results:
     """Eight runs of each optimizer, L-BFGS with lower losses, longer vectors, higher barriers."""
     generator = np.random.default_rng(0)
     seeds = np.arange(RUNS)
@@ -107,7 +107,7 @@ def results(**changes) -> agreement.Results:
             }
         ),
     }
-    return agreement.Results(**{**given, **changes})
+    return measures.Results(**{**given, **changes})
 
 
 def products(lbfgs: np.ndarray, sgd: np.ndarray) -> dict[tuple[str, str, str], np.ndarray]:
@@ -450,11 +450,11 @@ def test_texts_from_outside_cannot_become_html(tmp_path: Path):
 
 
 def test_numbers_are_short():
-    row = SimpleNamespace(interval_low=0.12345, interval_high=2.0, method=agreement.OVER_RUNS)
+    row = SimpleNamespace(interval_low=0.12345, interval_high=2.0, method=measures.OVER_RUNS)
     assert agreement_page.interval(row) == "[0.123, 2]"
-    certain = SimpleNamespace(interval_low=1.0, interval_high=1.0, method=agreement.OVER_RUNS)
+    certain = SimpleNamespace(interval_low=1.0, interval_high=1.0, method=measures.OVER_RUNS)
     assert agreement_page.interval(certain) == "[1, 1]"
-    fixed = SimpleNamespace(interval_low=1.0, interval_high=1.0, method=agreement.NOTHING_RANDOM)
+    fixed = SimpleNamespace(interval_low=1.0, interval_high=1.0, method=measures.NOTHING_RANDOM)
     assert agreement_page.interval(fixed) == ""
     assert agreement_page.short(np.nan) == "–"
     missing = SimpleNamespace(interval_low=np.nan, interval_high=np.nan)

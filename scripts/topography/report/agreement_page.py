@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from topography.naming import architecture_label
 from topography.report import convergence
-from topography.report.agreement import CUT, NOTHING_RANDOM
+from topography.report.agreement import CUT
 from topography.report.claims import (
     AGREES,
     DIFFERS,
@@ -22,6 +22,7 @@ from topography.report.claims import (
     UNBOUNDED,
     VERDICTS,
 )
+from topography.report.measures import NOTHING_RANDOM
 
 # Number of the claim -> heading. Published numbers, claim 0, have a section per table or figure.
 HEADINGS = {
