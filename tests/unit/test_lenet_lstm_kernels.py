@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -143,7 +145,9 @@ def test_float32_errs_by_little_more_than_its_rounding(name: str, activation: st
     assert errors.max() < 1e-6
 
 
-def softplus_sums(inputs: Tensor) -> tuple[Tensor, Tensor]:
+def softplus_sums(
+    inputs: Tensor, windows_again: Callable[[], Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
     """Sums over windows [1, 1, 2, 2, n] of softplus, [1, 1, n], and its slopes, as LeNet has
     them."""
     windows, half, pooled = (
@@ -151,7 +155,7 @@ def softplus_sums(inputs: Tensor) -> tuple[Tensor, Tensor]:
         torch.empty_like(inputs[:, :, 0]),
         torch.empty_like(inputs[:, :, 0, 0]),
     )
-    lenet._softplus_sums(windows, half, pooled, lambda: -inputs)
+    lenet._softplus_sums(windows, half, pooled, windows_again or (lambda: -inputs))
     lenet._spread_softplus(torch.ones_like(pooled)[:, :, None, None], windows)
     return -pooled, windows
 
@@ -169,7 +173,7 @@ def test_windows_too_large_for_a_product_of_logistic_functions(dtype: torch.dtyp
 
 
 def test_a_network_with_huge_maps_leaves_the_others_alone() -> None:
-    """The detour for large numbers is taken by all networks of a block: it must change nothing."""
+    """The detour for large numbers is of some places: it must change nothing at the others."""
     inputs = torch.randn(1, 1, 2, 2, 1000, generator=torch.Generator().manual_seed(4))
     inputs[..., 1] = 60.0  # too large for exp of the sum, not for exp alone
     inputs[..., 2] = 20.0  # large, and yet the ordinary way
@@ -179,6 +183,15 @@ def test_a_network_with_huge_maps_leaves_the_others_alone() -> None:
     assert together[..., 0].item() == pytest.approx(1e4, rel=1e-3)
     assert together[..., 1].item() == pytest.approx(240.0)
     assert torch.equal(together[..., 2:], alone)
+
+
+def test_windows_of_trained_networks_are_not_computed_again() -> None:
+    """Each pixel below 87, some windows far above: the rule in trained ones."""
+    inputs = 18.0 * torch.randn(1, 1, 2, 2, 1000, generator=torch.Generator().manual_seed(5))
+    expected = torch.nn.functional.softplus(inputs.double()).sum((2, 3))
+    assert inputs.max() < 87 and 0 < (expected > 87).sum() < 50
+    sums, _ = softplus_sums(inputs, windows_again=lambda: pytest.fail("computed again"))
+    assert torch.allclose(sums.double(), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_huge_maps_give_the_losses_of_the_modules() -> None:

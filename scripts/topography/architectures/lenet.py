@@ -398,12 +398,23 @@ def _softplus_sums(
     torch.sigmoid(windows, out=windows)
     torch.mul(windows[:, :, 0], windows[:, :, 1], out=half)
     torch.mul(half[:, :, 0], half[:, :, 1], out=pooled).log_()
-    # Where the product is too small for a number of full precision (or there is a NaN). To ask a
-    # GPU takes longer than to compute it everywhere.
-    least = math.log(torch.finfo(pooled.dtype).tiny)
-    if pooled.device.type != "cpu" or not pooled.amin() >= least:
+    # Where the product is too small for a number of full precision: in trained networks one place
+    # in a thousand, but in every block. To ask a GPU takes longer than to compute it everywhere.
+    tiny = torch.finfo(pooled.dtype).tiny
+    least = math.log(tiny)
+    if pooled.device.type != "cpu":
         exact = -softplus(-windows_again()).sum((2, 3))
         torch.where(pooled < least, exact, pooled, out=pooled)
+        return
+    if pooled.amin() >= least:
+        return
+    network, row, *place = (pooled < least).nonzero(as_tuple=True)
+    factors = windows[network, row, :, :, *place]  # [places, 2, 2]
+    logarithms = factors.log()
+    if not (factors >= tiny).all():
+        inputs = windows_again()[network, row, :, :, *place]
+        logarithms = torch.where(factors < tiny, -softplus(-inputs), logarithms)
+    pooled[network, row, *place] = logarithms.sum((1, 2))
 
 
 def _spread_softplus(delta: Tensor, windows: Tensor) -> None:
