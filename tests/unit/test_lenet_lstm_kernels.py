@@ -194,6 +194,16 @@ def test_windows_of_trained_networks_are_not_computed_again() -> None:
     assert torch.allclose(sums.double(), expected, rtol=1e-6, atol=1e-6)
 
 
+def test_sums_as_on_a_gpu_are_those_on_a_cpu() -> None:
+    inputs = 60.0 * torch.randn(1, 1, 2, 2, 1000, generator=torch.Generator().manual_seed(6))
+    sums, slopes = softplus_sums(inputs)
+    windows, pooled = -inputs, torch.empty_like(sums)
+    lenet._softplus_sums_of_each(windows, pooled)
+    lenet._spread_softplus(torch.ones_like(pooled)[:, :, None, None], windows)
+    assert torch.allclose(-pooled, sums, rtol=1e-6, atol=1e-6)
+    assert torch.equal(windows, slopes)
+
+
 def test_huge_maps_give_the_losses_of_the_modules() -> None:
     """Inputs of activations up to a thousand and more: finite losses and gradients, right ones."""
     vectors, (images, labels) = 10.0 * vectors_for("lenet", 2), images_for(2, 6, own=False)

@@ -395,17 +395,16 @@ def _softplus_sums(
     windows: Tensor, half: Tensor, pooled: Tensor, windows_again: Callable[[], Tensor]
 ) -> None:
     """One logarithm instead of four. Leaves sigmoid(-z)."""
+    if pooled.device.type != "cpu":
+        _softplus_sums_of_each(windows, pooled)
+        return
     torch.sigmoid(windows, out=windows)
     torch.mul(windows[:, :, 0], windows[:, :, 1], out=half)
     torch.mul(half[:, :, 0], half[:, :, 1], out=pooled).log_()
     # Where the product is too small for a number of full precision: in trained networks one place
-    # in a thousand, but in every block. To ask a GPU takes longer than to compute it everywhere.
+    # in a thousand, but in every block.
     tiny = torch.finfo(pooled.dtype).tiny
     least = math.log(tiny)
-    if pooled.device.type != "cpu":
-        exact = -softplus(-windows_again()).sum((2, 3))
-        torch.where(pooled < least, exact, pooled, out=pooled)
-        return
     if pooled.amin() >= least:
         return
     network, row, *place = (pooled < least).nonzero(as_tuple=True)
@@ -415,6 +414,12 @@ def _softplus_sums(
         inputs = windows_again()[network, row, :, :, *place]
         logarithms = torch.where(factors < tiny, -softplus(-inputs), logarithms)
     pooled[network, row, *place] = logarithms.sum((1, 2))
+
+
+def _softplus_sums_of_each(windows: Tensor, pooled: Tensor) -> None:
+    """The same by four logarithms, for a GPU: to ask it where they are needed takes longer."""
+    torch.sum(softplus(-windows), (2, 3), out=pooled).neg_()
+    torch.sigmoid(windows, out=windows)
 
 
 def _spread_softplus(delta: Tensor, windows: Tensor) -> None:
