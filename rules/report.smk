@@ -32,11 +32,12 @@ rule tabulate_losses:
     params:
         code=code_id("table_losses.py"),
         stamp=STAMP,
+        imported=IMPORTED,
     shell:
         "exec python scripts/table_losses.py --selections {input.selections:q}"
         " --statistics {input.statistics:q} --scale {params.stamp[scale]:q}"
-        " --dataset {params.stamp[dataset]:q} --csv {output.csv:q}"
-        " --markdown {output.markdown:q} > {log:q} 2>&1"
+        " --dataset {params.stamp[dataset]:q} --imported {params.imported:q}"
+        " --csv {output.csv:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule tabulate_weights:
@@ -59,10 +60,12 @@ rule tabulate_weights:
     params:
         code=code_id("table_weights.py"),
         stamp=STAMP,
+        imported=IMPORTED,
     shell:
         "exec python scripts/table_weights.py --statistics {input.statistics:q}"
         " --scale {params.stamp[scale]:q} --dataset {params.stamp[dataset]:q}"
-        " --csv {output.csv:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+        " --imported {params.imported:q} --csv {output.csv:q}"
+        " --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule publish_figure:

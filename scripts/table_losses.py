@@ -28,6 +28,12 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--scale", required=True, help="name of the scale, for the caption")
     parser.add_argument("--dataset", required=True, help="name of the dataset, for the caption")
+    parser.add_argument(
+        "--imported",
+        nargs="*",
+        default=[],
+        help="architecture/optimizer of weights from elsewhere, for the caption",
+    )
     parser.add_argument("--csv", type=Path, required=True, help="CSV to write, all digits")
     parser.add_argument("--markdown", type=Path, required=True, help="Markdown to write")
     return parser.parse_args()
@@ -44,7 +50,8 @@ def main() -> None:
     losses = tables.loss_table(selections, statistics)
     storage.write_table(arguments.csv, losses)
     tables.write_text(
-        arguments.markdown, tables.loss_markdown(losses, arguments.scale, arguments.dataset)
+        arguments.markdown,
+        tables.loss_markdown(losses, arguments.scale, arguments.dataset, arguments.imported),
     )
 
 

@@ -20,6 +20,12 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--scale", required=True, help="name of the scale, for the caption")
     parser.add_argument("--dataset", required=True, help="name of the dataset, for the caption")
+    parser.add_argument(
+        "--imported",
+        nargs="*",
+        default=[],
+        help="architecture/optimizer of weights from elsewhere, for the caption",
+    )
     parser.add_argument("--csv", type=Path, required=True, help="CSV to write, all digits")
     parser.add_argument("--markdown", type=Path, required=True, help="Markdown to write")
     return parser.parse_args()
@@ -32,7 +38,8 @@ def main() -> None:
     weights = tables.weight_table(statistics)
     storage.write_table(arguments.csv, weights)
     tables.write_text(
-        arguments.markdown, tables.weight_markdown(weights, arguments.scale, arguments.dataset)
+        arguments.markdown,
+        tables.weight_markdown(weights, arguments.scale, arguments.dataset, arguments.imported),
     )
 
 

@@ -170,5 +170,12 @@ VARIED = config["differences"]["architecture"]
 VARIANTS = configuration.variants(config)
 # One job at a time on a GPU; a CPU takes as many as there are cores. With `auto` a GPU is not counted.
 GPUS = 1 if config["device"] == "cuda" else 0
+# What tables name as not trained here.
+IMPORTED = [
+    f"{architecture}/{optimizer}"
+    for architecture in ARCHITECTURES
+    for optimizer in config["optimizers"]
+    if optimizer in configuration.imported(config, architecture)
+]
 # Printed small in a corner of every figure.
 STAMP = {name: config[name] for name in ("scale", "dataset")}

@@ -110,14 +110,27 @@ def test_weights_markdown_has_the_order_of_table_s1():
     )
 
 
-def test_commands(tmp_path, monkeypatch):
+def test_captions_name_weights_from_elsewhere(losses):
+    imported = ["fcp/sgd", "mine/adam"]
+    ending = "dataset digits. Weights from elsewhere: FCP with SGD, mine with adam."
+    for lines in (
+        tables.loss_markdown(losses, "smoke", "digits", imported),
+        tables.weight_markdown(
+            tables.weight_table({"fcp": statistics_table(5)}), "smoke", "digits", imported
+        ),
+    ):
+        assert lines.splitlines()[0].endswith(ending)
+
+
+@pytest.mark.parametrize("imported", [[], ["fcp/lbfgs"]])
+def test_commands(tmp_path, monkeypatch, imported):
     selections = []
     for optimizer in OPTIMIZERS:
         selections.append(tmp_path / "selection" / "fcp" / f"{optimizer}.csv")
         storage.write_table(selections[-1], selection_table(1))
     statistics = tmp_path / "statistics" / "fcp.csv"
     storage.write_table(statistics, statistics_table(42200))
-    stamp = ["--scale", "smoke", "--dataset", "digits"]
+    stamp = ["--scale", "smoke", "--dataset", "digits", "--imported", *imported]
     for script, inputs in (
         (table_losses, ["--selections", *selections, "--statistics", statistics]),
         (table_weights, ["--statistics", statistics]),
@@ -128,3 +141,4 @@ def test_commands(tmp_path, monkeypatch):
         command_line.run(script.main)
         assert storage.read_table(csv)["architecture"].unique().tolist() == ["fcp"]
         assert "| FCP |" in markdown.read_text()
+        assert ("elsewhere: FCP with L-BFGS." in markdown.read_text()) == bool(imported)

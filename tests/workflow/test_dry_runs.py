@@ -180,6 +180,9 @@ def test_weights_from_elsewhere_stand_in_for_trainings(fresh: Workflow, tmp_path
     # Figure 2 shows loss curves of the LSTM, which there are none of.
     published = {job.wildcards["figure"] for job in jobs if job.rule == "publish_figure"}
     assert published == set(FIGURES) - {"fig2"}
-    panel = fresh.run("-n", *arguments).stderr
+    dry_run = fresh.run("-n", "-p", *arguments)
+    panel = dry_run.stderr
     assert "20 to train in 5 jobs" in panel
     assert "left out  fig2 (loss curves of lstm, whose weights come from elsewhere); " in panel
+    # Both tables name what was not trained here.
+    assert dry_run.stdout.count("--imported lenet/sgd lstm/sgd lstm/lbfgs --csv") == 2

@@ -72,8 +72,13 @@ def weight_table(statistics: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     )
 
 
-def loss_markdown(losses: pd.DataFrame, scale: str, dataset: str) -> str:
-    """Table 1 in the shape of the paper: train losses, then test losses, then N_prm."""
+def loss_markdown(
+    losses: pd.DataFrame, scale: str, dataset: str, imported: Sequence[str] = ()
+) -> str:
+    """Table 1 in the shape of the paper: train losses, then test losses, then N_prm.
+
+    imported: architecture/optimizer of weights from elsewhere, which the caption names.
+    """
     optimizers = in_paper_order(losses["optimizer"])
     header = [
         f"{checkpoint} loss, {optimizer_label(optimizer)}"
@@ -94,13 +99,18 @@ def loss_markdown(losses: pd.DataFrame, scale: str, dataset: str) -> str:
     caption = (
         f"Table 1. Average train loss (weights at the minimum of the train loss) and test loss "
         f"(weights at the minimum of the test loss) over {runs} independent runs. "
-        f"Scale {scale}, dataset {dataset}."
+        f"{_origin(scale, dataset, imported)}"
     )
     return _markdown(caption, ["NN", *header, "N_prm"], body)
 
 
-def weight_markdown(weights: pd.DataFrame, scale: str, dataset: str) -> str:
-    """Table S1 in the shape of the paper: per architecture, mean and sd of each set."""
+def weight_markdown(
+    weights: pd.DataFrame, scale: str, dataset: str, imported: Sequence[str] = ()
+) -> str:
+    """Table S1 in the shape of the paper: per architecture, mean and sd of each set.
+
+    imported: architecture/optimizer of weights from elsewhere, which the caption names.
+    """
     sets = weights["set"].unique()
     ordered = [
         f"{optimizer}_{checkpoint}"
@@ -128,7 +138,7 @@ def weight_markdown(weights: pd.DataFrame, scale: str, dataset: str) -> str:
     caption = (
         "Table S1. Mean and standard deviation (sd) of all weights and biases of a set of "
         f"networks, at the minimum of the train loss (train) and of the test loss (test). "
-        f"Scale {scale}, dataset {dataset}."
+        f"{_origin(scale, dataset, imported)}"
     )
     return _markdown(caption, ["NN", *header], body)
 
@@ -137,6 +147,18 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, complete or not at all."""
     with storage.atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _origin(scale: str, dataset: str, imported: Sequence[str]) -> str:
+    """Last sentences of a caption: what the numbers were made from."""
+    origin = f"Scale {scale}, dataset {dataset}."
+    if not imported:
+        return origin
+    names = [
+        f"{architecture_label(architecture)} with {optimizer_label(optimizer)}"
+        for architecture, optimizer in (name.split("/") for name in imported)
+    ]
+    return f"{origin} Weights from elsewhere: {', '.join(names)}."
 
 
 def _scientific(value: float | None) -> str:
