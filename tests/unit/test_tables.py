@@ -113,13 +113,13 @@ def test_weights_markdown_has_the_order_of_table_s1():
 def test_captions_name_weights_from_elsewhere(losses):
     imported = ["fcp/sgd", "mine/adam"]
     ending = "dataset digits. Weights from elsewhere: FCP with SGD, mine with adam."
-    for lines in (
+    for text in (
         tables.loss_markdown(losses, "smoke", "digits", imported),
         tables.weight_markdown(
             tables.weight_table({"fcp": statistics_table(5)}), "smoke", "digits", imported
         ),
     ):
-        assert lines.splitlines()[0].endswith(ending)
+        assert text.splitlines()[0].endswith(ending)
 
 
 @pytest.mark.parametrize("imported", [[], ["fcp/lbfgs"]])
