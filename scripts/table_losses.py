@@ -26,14 +26,7 @@ def parse_arguments() -> argparse.Namespace:
         required=True,
         help="weight statistics {architecture}.csv, for the number of parameters",
     )
-    parser.add_argument("--scale", required=True, help="name of the scale, for the caption")
-    parser.add_argument("--dataset", required=True, help="name of the dataset, for the caption")
-    parser.add_argument(
-        "--imported",
-        nargs="*",
-        default=[],
-        help="architecture/optimizer of weights from elsewhere, for the caption",
-    )
+    tables.add_caption_arguments(parser)
     parser.add_argument("--csv", type=Path, required=True, help="CSV to write, all digits")
     parser.add_argument("--markdown", type=Path, required=True, help="Markdown to write")
     return parser.parse_args()

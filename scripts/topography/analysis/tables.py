@@ -1,5 +1,6 @@
 """Table 1 (losses) and Table S1 (weights) of the paper, as CSV and Markdown."""
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,18 @@ MISSING = "-"
 
 class TableError(TopographyError):
     """The inputs of a table do not belong together."""
+
+
+def add_caption_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the caption of a table says about where its numbers come from."""
+    parser.add_argument("--scale", required=True, help="name of the scale, for the caption")
+    parser.add_argument("--dataset", required=True, help="name of the dataset, for the caption")
+    parser.add_argument(
+        "--imported",
+        nargs="*",
+        default=[],
+        help="architecture/optimizer of weights from elsewhere, for the caption",
+    )
 
 
 def loss_table(
