@@ -94,9 +94,9 @@ def prediction(
             "rule": [stage.rule for stage in stages],
             "architecture": [stage.architecture for stage in stages],
             "part": [stage.part for stage in stages],
-            "jobs": [stage.jobs for stage in stages],
+            "jobs": [len(stage.jobs) for stage in stages],
             "minutes_per_job": [
-                round(time / stage.jobs / MINUTE, 2)
+                round(time / len(stage.jobs) / MINUTE, 2)
                 for stage, time in zip(stages, seconds, strict=True)
             ],
             f"{unit}_hours": [round(time / HOUR, 4) for time in seconds],
@@ -134,7 +134,7 @@ def totals(stages: "list[Stage]", seconds: list[float], on_gpu: bool) -> str:
 
 
 def _jobs_and_hours(timed: "list[tuple[Stage, float]]", on_gpu: bool) -> str:
-    jobs = sum(stage.jobs for stage, _ in timed)
+    jobs = sum(len(stage.jobs) for stage, _ in timed)
     hours = sum(seconds for _, seconds in timed) / HOUR
     if on_gpu:
         return f"{jobs} jobs, {hours:.2f} GPU-hours"
@@ -163,25 +163,23 @@ def comparison(
 
     rows = []
     for stage, predicted in zip(stages, seconds, strict=True):
-        folders = {
-            "train_networks": f"{stage.architecture}/{stage.part}",
-            "find_paths": f"{stage.part}/{stage.architecture}/*",
-            "converge_paths": stage.architecture,
-        }
-        files = sorted(benchmarks.glob(f"{stage.rule}/{folders[stage.rule]}/*.tsv"))
+        # By name: jobs of other settings may have left files too.
+        files = [benchmarks / stage.rule / f"{job}.tsv" for job in stage.jobs]
+        files = [file for file in files if file.is_file()]
         if not files:
             continue
         measured = pandas.concat([pandas.read_csv(file, sep="\t") for file in files])
+        expected = predicted * len(files) / len(stage.jobs)
         rows.append(
             {
                 "rule": stage.rule,
                 "architecture": stage.architecture,
                 "part": stage.part,
-                "jobs": f"{len(files)} of {stage.jobs}",
-                "predicted_s": round(predicted * len(files) / stage.jobs, 1),
+                "jobs": f"{len(files)} of {len(stage.jobs)}",
+                "predicted_s": round(expected, 1),
                 "measured_s": round(measured["s"].sum(), 1),
                 "measured_cpu_s": round(measured["cpu_time"].sum(), 1),
-                "ratio": round(predicted * len(files) / stage.jobs / measured["s"].sum(), 2),
+                "ratio": round(expected / measured["s"].sum(), 2),
                 "predicted_MB": round((base + stage.memory) / MEGA),
                 "measured_MB": round(measured["max_rss"].max() * MEBI / MEGA),
             }

@@ -204,7 +204,7 @@ def test_memory_depends_on_what_shares_a_job_alone() -> None:
 def test_the_jobs_of_the_paper() -> None:
     jobs = {cost.TRAIN: 0, cost.PATHS: 0, cost.CONVERGED: 0}
     for stage in cost.stages(scale("paper"), "cpu"):
-        jobs[stage.rule] += stage.jobs
+        jobs[stage.rule] += len(stage.jobs)
     # as config/paper.yaml says; a job per architecture and set for converged paths
     assert jobs == {cost.TRAIN: 24, cost.PATHS: 144, cost.CONVERGED: 16}
 
@@ -218,7 +218,7 @@ def test_as_many_pairs_at_a_time_as_the_script_takes() -> None:
 
 
 def test_seconds_are_units_times_rates() -> None:
-    stage = cost.Stage("train_networks", "fcp", "sgd", 3, {"a": 10, "b": 4}, 0, 0, 0)
+    stage = cost.Stage("train_networks", "fcp", "sgd", ("a", "b", "c"), {"a": 10, "b": 4}, 0, 0, 0)
     assert stage.seconds({"a": 0.5, "b": 2.0, "c": 9.0}, startup=1.0) == 3 * 1.0 + 5.0 + 8.0
 
 
@@ -272,7 +272,7 @@ def test_every_kind_of_work_has_a_rate() -> None:
     rates = probe.measure_rates(config, torch.device("cpu"), seconds=0.0)["fcp"]
     assert all(0.0 < rate < 1.0 for rate in rates.values())
     for stage in cost.stages(config, "cpu"):
-        assert stage.seconds(rates, startup=2.0) > 2.0 * stage.jobs
+        assert stage.seconds(rates, startup=2.0) > 2.0 * len(stage.jobs)
 
 
 def test_colour_images_are_estimated_as_such() -> None:

@@ -87,14 +87,15 @@ def test_predictions_stand_beside_the_benchmarks_of_a_run(finished: Workflow) ->
     benchmarks = finished.folder / "results/smoke/benchmarks"
     rows = estimate.comparison(stages, [8.0] * len(stages), 0, benchmarks)
     rows = rows[~rows["rule"].isin(cost.ON_REQUEST)]  # another test may have asked for them
-    assert list(rows["jobs"]) == [f"{stage.jobs} of {stage.jobs}" for stage in made]
+    assert list(rows["jobs"]) == [f"{len(stage.jobs)} of {len(stage.jobs)}" for stage in made]
     assert (rows["predicted_s"] == 8.0).all()
     first = pd.read_csv(benchmarks / "train_networks/fcp/sgd/seeds_0-3.tsv", sep="\t")
     assert rows.loc[0, "measured_s"] == pytest.approx(first["s"][0], abs=0.1)
 
 
 def test_converged_paths_are_compared_too(tmp_path: Path) -> None:
-    stage = cost.Stage(cost.CONVERGED, "fcp", "train", 4, {}, 0, 0, 0)
+    jobs = tuple(f"fcp/{name}" for name in ("sgd_train", "sgd_test", "lbfgs_train", "lbfgs_test"))
+    stage = cost.Stage(cost.CONVERGED, "fcp", "train", jobs, {}, 0, 0, 0)
     file = tmp_path / "converge_paths/fcp/sgd_test.tsv"
     file.parent.mkdir(parents=True)
     file.write_text("s\tmax_rss\tcpu_time\n10\t100.0\t9.0\n")
@@ -102,11 +103,14 @@ def test_converged_paths_are_compared_too(tmp_path: Path) -> None:
     assert (row["jobs"], row["predicted_s"], row["measured_s"]) == ("1 of 4", 7.5, 10.0)
 
 
-def test_a_part_of_a_run_is_compared_with_that_part_of_the_prediction(tmp_path: Path) -> None:
-    stage = cost.Stage(cost.PATHS, "fcp", "train", 4, {}, 0, 0, 0)
-    for name, seconds in (("a", 10.0), ("b", 20.0)):
-        file = tmp_path / f"find_paths/train/fcp/{name}/pairs_0-5.tsv"
-        file.parent.mkdir(parents=True)
+def test_what_a_run_has_done_is_compared_with_that_part_of_the_prediction(tmp_path: Path) -> None:
+    jobs = tuple(f"train/fcp/{name}/pairs_{pairs}" for name in "ab" for pairs in ("0-5", "6-9"))
+    stage = cost.Stage(cost.PATHS, "fcp", "train", jobs, {}, 0, 0, 0)
+    done = {jobs[0]: 10.0, jobs[2]: 20.0}
+    of_other_settings = {"train/fcp/a/pairs_0-2": 40.0, "train/fcp/c/pairs_0-5": 80.0}
+    for job, seconds in (done | of_other_settings).items():
+        file = tmp_path / f"find_paths/{job}.tsv"
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"s\tmax_rss\tcpu_time\n{seconds}\t100.0\t9.0\n")
     (row,) = estimate.comparison([stage], [30.0], 0, tmp_path).to_dict("records")
     assert (row["jobs"], row["predicted_s"], row["measured_s"]) == ("2 of 4", 15.0, 30.0)

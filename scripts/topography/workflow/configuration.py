@@ -42,6 +42,9 @@ class Batch:
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
 
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
 
 def merge(base: Settings, changes: Settings) -> dict[str, Any]:
     """A copy of `base` with `changes` on top, section by section; lists are replaced."""

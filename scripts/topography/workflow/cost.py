@@ -26,6 +26,7 @@ from topography.optimizers import get_optimizer
 from topography.optimizers.lbfgs import LBFGS
 from topography.optimizers.sgd import SGD
 from topography.workflow.configuration import (
+    Batch,
     architecture_settings,
     for_architecture,
     imported,
@@ -71,15 +72,16 @@ PATH_VECTORS = 10
 class Stage:
     """All jobs of one rule for one architecture, and one optimizer or landscape.
 
-    part: the optimizer of a training, the landscape of a search for paths. work: units by kind, of
-    all jobs together. results, checkpoints: bytes on disk, of all jobs; checkpoints are gone at the
-    end. memory: bytes that the largest job needs beside the interpreter and its libraries.
+    part: the optimizer of a training, the landscape of a search for paths. jobs: their names, as
+    their benchmark files have them. work: units by kind, of all jobs together. results,
+    checkpoints: bytes on disk, of all jobs; checkpoints are gone at the end. memory: bytes that the
+    largest job needs beside the interpreter and its libraries.
     """
 
     rule: str
     architecture: str
     part: str
-    jobs: int
+    jobs: tuple[str, ...]
     work: Mapping[str, int]
     results: int
     checkpoints: int
@@ -87,7 +89,8 @@ class Stage:
 
     def seconds(self, rates: Rates, startup: float) -> float:
         """Seconds of all jobs together, on one core or one GPU; startup: of every job."""
-        return self.jobs * startup + sum(units * rates[kind] for kind, units in self.work.items())
+        work = sum(units * rates[kind] for kind, units in self.work.items())
+        return len(self.jobs) * startup + work
 
 
 def stages(config: Settings, device: str) -> list[Stage]:
@@ -101,15 +104,14 @@ def stages(config: Settings, device: str) -> list[Stage]:
                 f"The architecture {name} reads texts, but what is estimated are networks for "
                 "images. Leave it out with `only`; the second study trains it."
             )
-        seeds = [batch.last - batch.first + 1 for batch in seed_batches(config, name)]
-        pairs = [batch.last - batch.first + 1 for batch in pair_batches(config, name)]
+        seeds, pairs = seed_batches(config, name), pair_batches(config, name)
         for optimizer in settings["optimizers"]:
             if optimizer not in imported(config, name):
                 found.append(_training(name, architecture, settings, optimizer, seeds, device))
         for landscape, sets in settings["paths"]["landscapes"].items():
             if sets:
                 found.append(
-                    _path_finding(name, architecture, settings, landscape, len(sets), pairs, device)
+                    _path_finding(name, architecture, settings, landscape, sets, pairs, device)
                 )
         if joined_sets(config, name, "train"):
             found.append(_converged(config, name, architecture, settings, device))
@@ -182,12 +184,12 @@ def _training(
     architecture: Architecture,
     settings: Settings,
     optimizer: str,
-    seeds: list[int],
+    seeds: list[Batch],
     device: str,
 ) -> Stage:
     vector = FLOAT * architecture.parameter_count
     method = get_optimizer(optimizer, **settings["optimizers"][optimizer])
-    largest, total = max(seeds), sum(seeds)
+    largest, total = max(map(len, seeds)), sum(map(len, seeds))
     histories = 2 * method.history_size if isinstance(method, LBFGS) else 0  # steps and changes
     projections = 0
     if isinstance(method, LBFGS) and isinstance(architecture, DenseInputArchitecture):
@@ -198,7 +200,7 @@ def _training(
         rule=TRAIN,
         architecture=name,
         part=optimizer,
-        jobs=len(seeds),
+        jobs=tuple(f"{name}/{optimizer}/seeds_{batch}" for batch in seeds),
         work=training_work(settings, optimizer, total),
         results=(2 * total + kept) * vector + total * (method.epochs + 1) * HISTORY_ROW,
         checkpoints=total * (4 + histories) * vector,
@@ -213,29 +215,32 @@ def _path_finding(
     architecture: Architecture,
     settings: Settings,
     landscape: str,
-    sets: int,
-    pairs: list[int],
+    sets: list[str],
+    pairs: list[Batch],
     device: str,
 ) -> Stage:
     vector, paths = FLOAT * architecture.parameter_count, settings["paths"]
     numbers = 2 * paths["points"] + paths["fine_points"] + paths["steps"] + 4  # losses, lengths
     pair = paths["terms"] * vector + numbers * DOUBLE
-    side_by_side = min(max(pairs), PAIRS_AT_A_TIME[PATHS][device])
-    searched = sum(min(count, PAIRS_AT_A_TIME[PATHS][device]) for count in pairs)
+    largest, total = max(map(len, pairs)), len(sets) * sum(map(len, pairs))
+    side_by_side = min(largest, PAIRS_AT_A_TIME[PATHS][device])
+    searched = len(sets) * sum(min(len(batch), PAIRS_AT_A_TIME[PATHS][device]) for batch in pairs)
     vectors = _path_vectors(architecture, paths["terms"], paths["fine_points"])
     return Stage(
         rule=PATHS,
         architecture=name,
         part=landscape,
-        jobs=sets * len(pairs),
-        work=path_work(settings, landscape, sets * sum(pairs)),
-        results=sets * sum(pairs) * pair,
+        jobs=tuple(
+            f"{landscape}/{name}/{joined}/pairs_{batch}" for joined in sets for batch in pairs
+        ),
+        work=path_work(settings, landscape, total),
+        results=total * pair,
         # Of those that are searched, also the path of the last step and Adam's two moments.
-        checkpoints=sets * (sum(pairs) * pair + 3 * searched * paths["terms"] * vector),
+        checkpoints=total * pair + 3 * searched * paths["terms"] * vector,
         memory=_images_memory(architecture, settings, device)
         + side_by_side * vectors * vector
         # What is done, the next batch appended to it, and all of it on its way to the disk.
-        + (3 * max(pairs) * pair if device == "cpu" else 0)
+        + (3 * largest * pair if device == "cpu" else 0)
         + _activations_memory(architecture, paths["points"], device),
     )
 
@@ -244,19 +249,20 @@ def _converged(
     config: Settings, name: str, architecture: Architecture, settings: Settings, device: str
 ) -> Stage:
     search, pairs = search_settings(config, name), searched_pairs(config, name)
-    sets = len(joined_sets(config, name, "train"))
+    sets = joined_sets(config, name, "train")
+    total = len(sets) * pairs
     vector, terms = FLOAT * architecture.parameter_count, max(search["terms"])
     fine_points = search["first"]["fine_points"]
     side_by_side = min(pairs, PAIRS_AT_A_TIME[CONVERGED][device])
-    rows = pairs * len(search["terms"]) * (search["doublings"] + 1)
+    rows = total * len(search["terms"]) * (search["doublings"] + 1)
     return Stage(
         rule=CONVERGED,
         architecture=name,
         part="train",
-        jobs=sets,
-        work=converged_work(search, settings["images"]["train"], sets * pairs),
-        results=sets * rows * CONVERGED_ROW,
-        checkpoints=sets * side_by_side * 4 * terms * vector,  # path, mean, Adam's two moments
+        jobs=tuple(f"{name}/{joined}" for joined in sets),
+        work=converged_work(search, settings["images"]["train"], total),
+        results=rows * CONVERGED_ROW,
+        checkpoints=len(sets) * side_by_side * 4 * terms * vector,  # path, mean, Adam's two moments
         memory=_images_memory(architecture, settings, device)
         + side_by_side * _path_vectors(architecture, terms, fine_points) * vector
         + _activations_memory(architecture, search["first"]["points"], device),

@@ -81,7 +81,7 @@ def calls_of(config: Mapping[str, Any], name: str, device: torch.device) -> dict
     """What to call to measure each kind of work of an architecture, and the units a call does."""
     settings = for_architecture(config, name)
     architecture = get_architecture(name, **architecture_settings(config, name))
-    largest = max(batch.last - batch.first + 1 for batch in seed_batches(config, name))
+    largest = max(map(len, seed_batches(config, name)))
     seeds = list(range(min(largest, NETWORKS[device.type])))
     params = initial_params(architecture, seeds).to(device)
     available = settings["images"]["train"]
