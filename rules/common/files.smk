@@ -77,22 +77,21 @@ def path_files(wildcards):
 def path_jobs():
     """Every path-finding job of the scale, as the part of its files' names that tells it."""
     return [
-        f"{landscape}/{architecture}/{name}/pairs_{pairs}"
+        job
         for landscape in ("train", "test")
         for architecture in ARCHITECTURES
-        for name in configuration.joined_sets(config, architecture, landscape)
-        for pairs in configuration.pair_batches(config, architecture)
+        for job in configuration.path_jobs(config, architecture, landscape)
     ]
 
 
 def history_files(architectures):
     """Loss curves of all training jobs of some architectures; weights from elsewhere have none."""
     return [
-        f"<results>/training/{architecture}/{optimizer}/seeds_{seeds}.history.csv"
+        f"<results>/training/{job}.history.csv"
         for architecture in architectures
         for optimizer in config["optimizers"]
         if optimizer not in configuration.imported(config, architecture)
-        for seeds in configuration.seed_batches(config, architecture)
+        for job in configuration.training_jobs(config, architecture, optimizer)
     ]
 
 

@@ -163,6 +163,22 @@ def pair_batches(config: Settings, architecture: str) -> list[Batch]:
     return batches(0, pairs["count"], pairs["per_job"])
 
 
+def training_jobs(config: Settings, architecture: str, optimizer: str) -> list[str]:
+    """Its training jobs, as the part of their files' names that tells them."""
+    return [
+        f"{architecture}/{optimizer}/seeds_{seeds}" for seeds in seed_batches(config, architecture)
+    ]
+
+
+def path_jobs(config: Settings, architecture: str, landscape: str) -> list[str]:
+    """Its path-finding jobs on a landscape, as the part of their files' names that tells them."""
+    return [
+        f"{landscape}/{architecture}/{name}/pairs_{pairs}"
+        for name in joined_sets(config, architecture, landscape)
+        for pairs in pair_batches(config, architecture)
+    ]
+
+
 def searched_pairs(config: Settings, architecture: str) -> int:
     """How many pairs of each set of one architecture are searched on."""
     settings = for_architecture(config, architecture)

@@ -32,9 +32,11 @@ from topography.workflow.configuration import (
     imported,
     joined_sets,
     pair_batches,
+    path_jobs,
     search_settings,
     searched_pairs,
     seed_batches,
+    training_jobs,
 )
 
 Settings = Mapping[str, Any]
@@ -107,11 +109,17 @@ def stages(config: Settings, device: str) -> list[Stage]:
         seeds, pairs = seed_batches(config, name), pair_batches(config, name)
         for optimizer in settings["optimizers"]:
             if optimizer not in imported(config, name):
-                found.append(_training(name, architecture, settings, optimizer, seeds, device))
+                jobs = training_jobs(config, name, optimizer)
+                found.append(
+                    _training(name, architecture, settings, optimizer, jobs, seeds, device)
+                )
         for landscape, sets in settings["paths"]["landscapes"].items():
             if sets:
+                jobs = path_jobs(config, name, landscape)
                 found.append(
-                    _path_finding(name, architecture, settings, landscape, sets, pairs, device)
+                    _path_finding(
+                        name, architecture, settings, landscape, jobs, len(sets), pairs, device
+                    )
                 )
         if joined_sets(config, name, "train"):
             found.append(_converged(config, name, architecture, settings, device))
@@ -184,6 +192,7 @@ def _training(
     architecture: Architecture,
     settings: Settings,
     optimizer: str,
+    jobs: list[str],
     seeds: list[Batch],
     device: str,
 ) -> Stage:
@@ -200,7 +209,7 @@ def _training(
         rule=TRAIN,
         architecture=name,
         part=optimizer,
-        jobs=tuple(f"{name}/{optimizer}/seeds_{batch}" for batch in seeds),
+        jobs=tuple(jobs),
         work=training_work(settings, optimizer, total),
         results=(2 * total + kept) * vector + total * (method.epochs + 1) * HISTORY_ROW,
         checkpoints=total * (4 + histories) * vector,
@@ -215,24 +224,23 @@ def _path_finding(
     architecture: Architecture,
     settings: Settings,
     landscape: str,
-    sets: list[str],
+    jobs: list[str],
+    sets: int,
     pairs: list[Batch],
     device: str,
 ) -> Stage:
     vector, paths = FLOAT * architecture.parameter_count, settings["paths"]
     numbers = 2 * paths["points"] + paths["fine_points"] + paths["steps"] + 4  # losses, lengths
     pair = paths["terms"] * vector + numbers * DOUBLE
-    largest, total = max(map(len, pairs)), len(sets) * sum(map(len, pairs))
+    largest, total = max(map(len, pairs)), sets * sum(map(len, pairs))
     side_by_side = min(largest, PAIRS_AT_A_TIME[PATHS][device])
-    searched = len(sets) * sum(min(len(batch), PAIRS_AT_A_TIME[PATHS][device]) for batch in pairs)
+    searched = sets * sum(min(len(batch), PAIRS_AT_A_TIME[PATHS][device]) for batch in pairs)
     vectors = _path_vectors(architecture, paths["terms"], paths["fine_points"])
     return Stage(
         rule=PATHS,
         architecture=name,
         part=landscape,
-        jobs=tuple(
-            f"{landscape}/{name}/{joined}/pairs_{batch}" for joined in sets for batch in pairs
-        ),
+        jobs=tuple(jobs),
         work=path_work(settings, landscape, total),
         results=total * pair,
         # Of those that are searched, also the path of the last step and Adam's two moments.
