@@ -74,8 +74,18 @@ def path_files(wildcards):
     )
 
 
+def training_jobs(architectures):
+    """Training jobs of some architectures, as the part of their files' names that tells them."""
+    return [
+        job
+        for architecture in architectures
+        for optimizer in config["optimizers"]
+        for job in configuration.training_jobs(config, architecture, optimizer)
+    ]
+
+
 def path_jobs():
-    """Every path-finding job of the scale, as the part of its files' names that tells it."""
+    """Every path-finding job of the scale, named likewise."""
     return [
         job
         for landscape in ("train", "test")
@@ -84,14 +94,19 @@ def path_jobs():
     ]
 
 
+def search_jobs():
+    """Every search for converged paths of the scale, named likewise."""
+    return [
+        job
+        for architecture in ARCHITECTURES
+        for job in configuration.search_jobs(config, architecture)
+    ]
+
+
 def history_files(architectures):
     """Loss curves of all training jobs of some architectures; weights from elsewhere have none."""
     return [
-        f"<results>/training/{job}.history.csv"
-        for architecture in architectures
-        for optimizer in config["optimizers"]
-        if optimizer not in configuration.imported(config, architecture)
-        for job in configuration.training_jobs(config, architecture, optimizer)
+        f"<results>/training/{job}.history.csv" for job in training_jobs(architectures)
     ]
 
 
@@ -115,32 +130,21 @@ def barrier_files(landscape):
 
 def search_files():
     """Tables of the paths searched on, of all sets that are joined on the train landscape."""
-    return [
-        f"<results>/converged/{architecture}/{name}.csv"
-        for architecture in ARCHITECTURES
-        for name in configuration.joined_sets(config, architecture, "train")
-    ]
+    return [f"<results>/converged/{job}.csv" for job in search_jobs()]
 
 
 def benchmark_files():
     """Times of every training and path search of the scale, if it has been done here."""
     jobs = [
-        file.removesuffix(".history.csv").replace(
-            "<results>/training", "train_networks"
-        )
-        for file in history_files(ARCHITECTURES)
-    ]
-    jobs += [f"find_paths/{job}" for job in path_jobs()]
-    jobs += [
-        file.removesuffix(".csv").replace("<results>/converged", "converge_paths")
-        for file in search_files()
+        *[f"train_networks/{job}" for job in training_jobs(ARCHITECTURES)],
+        *[f"find_paths/{job}" for job in path_jobs()],
+        *[f"converge_paths/{job}" for job in search_jobs()],
     ]
     return [f"results/{config['scale']}/benchmarks/{job}.tsv" for job in jobs]
 
 
 def result_files():
     """Every result of the scale, for its manifest."""
-    jobs = [file.removesuffix(".history.csv") for file in history_files(ARCHITECTURES)]
     imported = [
         f"<results>/imported/{architecture}/{optimizer}.{end}"
         for architecture in ARCHITECTURES
@@ -156,8 +160,8 @@ def result_files():
     ]
     return [
         *[
-            job + end
-            for job in jobs
+            f"<results>/training/{job}{end}"
+            for job in training_jobs(ARCHITECTURES)
             for end in (".safetensors", ".history.csv", ".runs.csv")
         ],
         *selection_files(ARCHITECTURES),

@@ -164,7 +164,12 @@ def pair_batches(config: Settings, architecture: str) -> list[Batch]:
 
 
 def training_jobs(config: Settings, architecture: str, optimizer: str) -> list[str]:
-    """Its training jobs, as the part of their files' names that tells them."""
+    """Its training jobs, as the part of their files' names that tells them.
+
+    There are none where weights from elsewhere stand in.
+    """
+    if optimizer in imported(config, architecture):
+        return []
     return [
         f"{architecture}/{optimizer}/seeds_{seeds}" for seeds in seed_batches(config, architecture)
     ]
@@ -177,6 +182,11 @@ def path_jobs(config: Settings, architecture: str, landscape: str) -> list[str]:
         for name in joined_sets(config, architecture, landscape)
         for pairs in pair_batches(config, architecture)
     ]
+
+
+def search_jobs(config: Settings, architecture: str) -> list[str]:
+    """Its searches for converged paths, as the part of their files' names that tells them."""
+    return [f"{architecture}/{name}" for name in joined_sets(config, architecture, "train")]
 
 
 def searched_pairs(config: Settings, architecture: str) -> int:

@@ -29,10 +29,9 @@ from topography.workflow.configuration import (
     Batch,
     architecture_settings,
     for_architecture,
-    imported,
-    joined_sets,
     pair_batches,
     path_jobs,
+    search_jobs,
     search_settings,
     searched_pairs,
     seed_batches,
@@ -108,8 +107,8 @@ def stages(config: Settings, device: str) -> list[Stage]:
             )
         seeds, pairs = seed_batches(config, name), pair_batches(config, name)
         for optimizer in settings["optimizers"]:
-            if optimizer not in imported(config, name):
-                jobs = training_jobs(config, name, optimizer)
+            jobs = training_jobs(config, name, optimizer)
+            if jobs:
                 found.append(
                     _training(name, architecture, settings, optimizer, jobs, seeds, device)
                 )
@@ -121,8 +120,9 @@ def stages(config: Settings, device: str) -> list[Stage]:
                         name, architecture, settings, landscape, jobs, len(sets), pairs, device
                     )
                 )
-        if joined_sets(config, name, "train"):
-            found.append(_converged(config, name, architecture, settings, device))
+        jobs = search_jobs(config, name)
+        if jobs:
+            found.append(_converged(config, name, architecture, settings, jobs, device))
     return found
 
 
@@ -254,11 +254,15 @@ def _path_finding(
 
 
 def _converged(
-    config: Settings, name: str, architecture: Architecture, settings: Settings, device: str
+    config: Settings,
+    name: str,
+    architecture: Architecture,
+    settings: Settings,
+    jobs: list[str],
+    device: str,
 ) -> Stage:
     search, pairs = search_settings(config, name), searched_pairs(config, name)
-    sets = joined_sets(config, name, "train")
-    total = len(sets) * pairs
+    total = len(jobs) * pairs
     vector, terms = FLOAT * architecture.parameter_count, max(search["terms"])
     fine_points = search["first"]["fine_points"]
     side_by_side = min(pairs, PAIRS_AT_A_TIME[CONVERGED][device])
@@ -267,10 +271,10 @@ def _converged(
         rule=CONVERGED,
         architecture=name,
         part="train",
-        jobs=tuple(f"{name}/{joined}" for joined in sets),
+        jobs=tuple(jobs),
         work=converged_work(search, settings["images"]["train"], total),
         results=rows * CONVERGED_ROW,
-        checkpoints=len(sets) * side_by_side * 4 * terms * vector,  # path, mean, Adam's two moments
+        checkpoints=len(jobs) * side_by_side * 4 * terms * vector,  # path, mean, Adam's two moments
         memory=_images_memory(architecture, settings, device)
         + side_by_side * _path_vectors(architecture, terms, fine_points) * vector
         + _activations_memory(architecture, search["first"]["points"], device),
