@@ -165,6 +165,7 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
         ({"only": ["lstn"]}, "only", "Did you mean lstm?"),
         ({"only": []}, "only", "one or more"),
         ({"only": "lstm"}, "only", "a list"),
+        ({"only": "null"}, "only", "only= with nothing after it"),
         ({"differences": {"architecture": "fpc"}}, "differences.architecture", "fcp"),
         (
             {"differences": {"variants": {"long": {"paths": {"stesp": 3}}}}},

@@ -111,6 +111,12 @@ def test_a_part_of_the_paper_can_be_made_alone(fresh: Workflow) -> None:
     assert published == set(FIGURES) - {"fig2"}
 
 
+def test_the_command_line_brings_back_the_whole_paper(clone: Workflow) -> None:
+    (clone.folder / "mine.yaml").write_text("only: [fcp]\n")
+    command = ("-n", "tables", *SMOKE, "only=", "--configfile", "mine.yaml")
+    assert "72 to find in 24 jobs" in clone.run(*command).stderr
+
+
 @pytest.mark.parametrize(
     ("only", "reason"),
     [
