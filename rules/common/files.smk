@@ -24,20 +24,16 @@ def training_files(suffix):
     """
 
     def evaluate(wildcards):
-        if wildcards.optimizer in configuration.imported(
-            config, wildcards.architecture
-        ):
+        jobs = configuration.training_jobs(
+            config, wildcards.architecture, wildcards.optimizer
+        )
+        if not jobs:
             return expand(
                 "<results>/imported/{architecture}/{optimizer}.{suffix}",
                 suffix=suffix,
                 **wildcards,
             )
-        return expand(
-            "<results>/training/{architecture}/{optimizer}/seeds_{seeds}.{suffix}",
-            seeds=configuration.seed_batches(config, wildcards.architecture),
-            suffix=suffix,
-            **wildcards,
-        )
+        return [f"<results>/training/{job}.{suffix}" for job in jobs]
 
     return evaluate
 
