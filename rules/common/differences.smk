@@ -7,6 +7,12 @@ def networks_of(variant):
         raise WorkflowError(
             f"differences.architecture is {VARIED}, which `only` leaves out. Add it there."
         )
+    if configuration.changes_nothing(config, variant):
+        raise WorkflowError(
+            f"The settings of differences.variants.{variant} are already in force for {VARIED}, or "
+            f"hidden by architectures.{VARIED}.override, so that there is nothing to measure. "
+            "Remove the variant, or change those settings."
+        )
     name = configuration.trained_as(config, variant)
     return f"<results>/variants/{name}" if name else "<results>"
 

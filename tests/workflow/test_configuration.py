@@ -106,6 +106,7 @@ def test_a_variant_changes_the_configuration_on_top_of_what_holds_for_all() -> N
         (None, [None, None, "soft", "fewer"]),
         ({"paths": {"terms": 3}, "images": {"train": 10}}, [None, None, "soft", "fewer"]),
         ({"images": {"test": 4}}, ["default", "default", "soft", "fewer"]),
+        ({"images": {"train": 3}}, ["default", "default", "soft", "default"]),
     ],
 )
 def test_variants_that_change_paths_only_share_networks(
@@ -119,6 +120,31 @@ def test_variants_that_change_paths_only_share_networks(
     config = {**CONFIG, "differences": {"architecture": "fcp", "base": base, "variants": named}}
     found = [configuration.trained_as(config, name) for name in configuration.variants(config)]
     assert found == expected
+
+
+def test_a_variant_that_is_the_scale_again_is_held_against_the_default() -> None:
+    differences = {
+        "architecture": "fcp",
+        "base": {"images": {"train": 4}},
+        "variants": {"all": {"images": {"train": 10}}},
+    }
+    config = {**CONFIG, "differences": differences}
+    found = [configuration.trained_as(config, name) for name in configuration.variants(config)]
+    assert found == ["default", "all"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "expected"),
+    [("fcp", {"as_before": True, "seeds": False}), ("lstm", {"as_before": True, "seeds": True})],
+)
+def test_a_variant_in_force_already_or_hidden_by_an_override_changes_nothing(
+    architecture: str, expected: dict[str, bool]
+) -> None:
+    named = {"as_before": {"paths": {"terms": 10}}, "seeds": {"training": {"seeds": 3}}}
+    differences = {"architecture": architecture, "base": None, "variants": named}
+    config = {**CONFIG, "differences": differences}
+    assert {name: configuration.changes_nothing(config, name) for name in named} == expected
+    assert not configuration.changes_nothing(config, "default")
 
 
 def test_settings_of_an_architecture_leave_out_the_override() -> None:

@@ -157,6 +157,16 @@ def test_differences_reuse_the_networks_of_the_default_where_they_can(fresh: Wor
     assert not any("lenet" in line for line in commands)
 
 
+def test_a_variant_that_changes_nothing_stops_only_who_asks_for_the_differences(
+    fresh: Workflow, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text("optimizers: {lbfgs: {monotone: true}}")
+    mine = (*SMOKE, "--configfile", str(tmp_path / "mine.yaml"))
+    done = fresh.run("-n", "results/differences.md", *mine, check=False)
+    assert "differences.variants.monotone are already in force for fcp" in done.stdout
+    fresh.run("-n", "tables", *mine)
+
+
 def test_a_scale_file_given_as_configfile_is_that_scale(fresh: Workflow) -> None:
     panel = fresh.run("-n", "tables", "--configfile", "config/smoke.yaml").stderr
     assert "scale     smoke" in panel

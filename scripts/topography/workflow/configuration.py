@@ -93,7 +93,10 @@ def with_variant(config: Settings, variant: str | None) -> Settings:
 
 
 def trained_as(config: Settings, variant: str) -> str | None:
-    """The variant whose networks this one joins: itself, another; None for those of the scale."""
+    """The variant whose networks this one joins: itself or the default; None for the scale's own.
+
+    Where the default does not join those of the scale, no variant does: all are held against it.
+    """
     architecture = config["differences"]["architecture"]
 
     def training(name: str | None) -> tuple[Settings, ...]:
@@ -102,7 +105,18 @@ def trained_as(config: Settings, variant: str) -> str | None:
         kept = {key: value for key, value in settings.items() if key not in AFTER_TRAINING}
         return kept, architecture_settings(changed, architecture)
 
-    return next(name for name in (None, DEFAULT, variant) if training(name) == training(variant))
+    shared = None if training(DEFAULT) == training(None) else DEFAULT
+    return shared if training(variant) == training(shared) else variant
+
+
+def changes_nothing(config: Settings, variant: str) -> bool:
+    """Whether a variant has the settings of the default, be it that an `override` hides its own."""
+    architecture = config["differences"]["architecture"]
+    default, changed = (
+        (for_architecture(one, architecture), architecture_settings(one, architecture))
+        for one in (with_variant(config, name) for name in (DEFAULT, variant))
+    )
+    return variant != DEFAULT and changed == default
 
 
 def for_architecture(config: Settings, architecture: str) -> dict[str, Any]:
