@@ -35,29 +35,6 @@ os.environ.update(
 os.environ[orphans.SNAKEMAKE_PID] = str(os.getpid())
 
 
-def scale_file():
-    """The file of the scale in force, or none for the one that config.yaml holds itself."""
-    scale = config["scale"]
-    if scale == "laptop":
-        return None
-    path = f"config/{scale}.yaml"
-    known = sorted(
-        {"laptop", *(file.stem for file in Path("config").glob("*.yaml"))}
-        - {"schema", "claims", "geometry_claims"}
-    )
-    if scale not in known:
-        raise WorkflowError(
-            f"There is no scale {scale!r}: {path} does not exist. Choose one of "
-            f"{', '.join(known)} with --config scale=..., or write that file."
-        )
-    return path
-
-
-if scale_file():
-
-    configfile: scale_file()
-
-
 @contextmanager
 def told_by_snakemake():
     """Turn an expected error into one that Snakemake tells without a traceback."""
@@ -67,9 +44,17 @@ def told_by_snakemake():
         raise WorkflowError(str(error)) from None
 
 
+with told_by_snakemake():
+    SCALE_FILE = configuration.scale_file(Path(), config["scale"])
+
+if SCALE_FILE:
+
+    configfile: str(SCALE_FILE)
+
+
 def configuration_sources():
     """What the configuration was merged from, by name, the strongest first."""
-    files = list(filter(None, [scale_file(), "config.yaml"]))
+    files = [*([str(SCALE_FILE)] if SCALE_FILE else []), "config.yaml"]
     return [
         (
             "the command line, a profile or --configfile",

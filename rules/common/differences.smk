@@ -44,11 +44,14 @@ def variant_trainings(suffix):
 
 def variant_paths(wildcards):
     """Input of a rule: the files of every path-finding job of its variant, landscape and set."""
-    return expand(
-        "<results>/variants/{variant}/paths/{landscape}/{architecture}/{set}/pairs_{pairs}.safetensors",
-        pairs=configuration.pair_batches(in_force(wildcards), wildcards.architecture),
-        **wildcards,
+    jobs = configuration.path_jobs_of_set(
+        in_force(wildcards),
+        wildcards.architecture,
+        wildcards.landscape,
+        wildcards.set,
     )
+    folder = f"<results>/variants/{wildcards.variant}/paths"
+    return [f"{folder}/{job}.safetensors" for job in jobs]
 
 
 def of_all(pattern):

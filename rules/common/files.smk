@@ -63,11 +63,10 @@ def imported_file(checkpoint):
 
 def path_files(wildcards):
     """Input of a rule: the files of every path-finding job of its landscape, architecture, set."""
-    return expand(
-        "<results>/paths/{landscape}/{architecture}/{set}/pairs_{pairs}.safetensors",
-        pairs=configuration.pair_batches(config, wildcards.architecture),
-        **wildcards,
+    jobs = configuration.path_jobs_of_set(
+        config, wildcards.architecture, wildcards.landscape, wildcards.set
     )
+    return [f"<results>/paths/{job}.safetensors" for job in jobs]
 
 
 def training_jobs(architectures):

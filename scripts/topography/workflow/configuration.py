@@ -24,6 +24,9 @@ Source = tuple[str, Settings]
 
 # Sections that an architecture may replace in part.
 OVERRIDABLE = ("optimizers", "images", "training", "selection", "pairs", "paths", "converged")
+# The scale that config.yaml holds itself, and what else lies beside the files of the others.
+OWN_SCALE = "laptop"
+NO_SCALES = {"schema", "claims", "geometry_claims"}
 # Sections that no training or selection depends on.
 AFTER_TRAINING = {"pairs", "paths", "converged"}
 
@@ -65,6 +68,22 @@ def load(path: Path) -> dict[str, Any]:
         raise ConfigurationError(
             f"Cannot read {path}: {error}. Correct the file, or the name that leads to it."
         ) from error
+
+
+def scale_file(folder: Path, scale: str) -> Path | None:
+    """The file of a scale below a folder; None for the scale that config.yaml holds itself.
+
+    Raises:
+        ConfigurationError: there is no such scale.
+    """
+    found = {file.stem: file for file in sorted((folder / "config").glob("*.yaml"))}
+    known = {OWN_SCALE: None} | {name: found[name] for name in found if name not in NO_SCALES}
+    if scale not in known:
+        raise ConfigurationError(
+            f"There is no scale {scale!r}: config/{scale}.yaml does not exist. Choose one of "
+            f"{', '.join(sorted(known))} with --config scale=..., or write that file."
+        )
+    return known[scale]
 
 
 def chosen_architectures(config: Settings, first: Iterable[str] = ()) -> dict[str, Any]:
@@ -192,8 +211,16 @@ def training_jobs(config: Settings, architecture: str, optimizer: str) -> list[s
 def path_jobs(config: Settings, architecture: str, landscape: str) -> list[str]:
     """Its path-finding jobs on a landscape, as the part of their files' names that tells them."""
     return [
-        f"{landscape}/{architecture}/{name}/pairs_{pairs}"
+        job
         for name in joined_sets(config, architecture, landscape)
+        for job in path_jobs_of_set(config, architecture, landscape, name)
+    ]
+
+
+def path_jobs_of_set(config: Settings, architecture: str, landscape: str, name: str) -> list[str]:
+    """Those of one set."""
+    return [
+        f"{landscape}/{architecture}/{name}/pairs_{pairs}"
         for pairs in pair_batches(config, architecture)
     ]
 

@@ -28,6 +28,7 @@ from topography.workflow.configuration import (
     load,
     merge,
     place_of,
+    scale_file,
     set_names,
     source_of,
     trained_as,
@@ -67,9 +68,9 @@ def read(folder: Path, changes: Settings) -> dict[str, Any]:
     """
     own = load(folder / "config.yaml")
     sources = [("the command line, a file or a profile", changes), ("config.yaml", own)]
-    scale = changes.get("scale", own["scale"])
-    if scale != "laptop":
-        sources.insert(1, (f"config/{scale}.yaml", load(folder / "config" / f"{scale}.yaml")))
+    file = scale_file(folder, changes.get("scale", own["scale"]))
+    if file:
+        sources.insert(1, (str(file.relative_to(folder)), load(file)))
     config: dict[str, Any] = {}
     for _, content in reversed(sources):
         config = merge(config, content)

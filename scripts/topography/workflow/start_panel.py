@@ -10,12 +10,11 @@ from topography.workflow.configuration import (
     Settings,
     Source,
     for_architecture,
-    imported,
     merge,
-    pair_batches,
+    path_jobs,
     place_of,
-    seed_batches,
     source_of,
+    training_jobs,
     values_by_key,
 )
 
@@ -26,15 +25,16 @@ def summary(config: Settings, sources: Sequence[Source], left_out: Sequence[str]
     sources: as for `configuration_checks.check`; the first holds what the command line or a profile
     set. left_out: figures that cannot be made, and why.
     """
-    networks = trainings = paths = path_jobs = 0
+    networks = trainings = paths = searches = 0
     for architecture in config["architectures"]:
         settings = for_architecture(config, architecture)
-        optimizers = len(config["optimizers"]) - len(imported(config, architecture))
-        sets = sum(len(names) for names in settings["paths"]["landscapes"].values())
-        networks += optimizers * settings["training"]["seeds"]
-        trainings += optimizers * len(seed_batches(config, architecture))
-        paths += sets * settings["pairs"]["count"]
-        path_jobs += sets * len(pair_batches(config, architecture))
+        for optimizer in config["optimizers"]:
+            jobs = len(training_jobs(config, architecture, optimizer))
+            trainings += jobs
+            networks += settings["training"]["seeds"] if jobs else 0
+        for landscape, sets in settings["paths"]["landscapes"].items():
+            searches += len(path_jobs(config, architecture, landscape))
+            paths += settings["pairs"]["count"] * len(sets)
     changed = _changes(sources)
     folder = f"results/{config['scale']}"
     lines = [
@@ -45,7 +45,7 @@ def summary(config: Settings, sources: Sequence[Source], left_out: Sequence[str]
             f"{networks} to train in {trainings} jobs "
             f"({', '.join(config['architectures'])}; {', '.join(config['optimizers'])})",
         ),
-        ("paths", f"{paths} to find in {path_jobs} jobs"),
+        ("paths", f"{paths} to find in {searches} jobs"),
         ("results", f"results/ (figures and tables of this scale), {folder}/ (everything else)"),
         ("logs", f"{folder}/logs/ (progress of a running job: tail -f its log)"),
     ]
