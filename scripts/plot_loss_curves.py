@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from topography import storage
+from topography.analysis.histories import read_histories
 from topography.figures import loss_curves, style
 from topography.jobs import command_line
 from topography.naming import by_folder_and_stem
@@ -38,7 +39,7 @@ def main() -> None:
         names: storage.read_table(path)
         for names, path in by_folder_and_stem(arguments.selections).items()
     }
-    histories = loss_curves.read_histories(arguments.histories)
+    histories = read_histories(arguments.histories)
     numbers = loss_curves.shown_numbers(histories, selections)
     figure = loss_curves.draw(numbers)
     style.stamp(figure, arguments.scale, arguments.dataset)

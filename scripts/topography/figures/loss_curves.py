@@ -1,8 +1,7 @@
 """Figures 2 and S1: mean loss of the kept runs of each optimizer over the epochs, with bands."""
 
 import string
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from topography import storage
 from topography.analysis.sets import CHECKPOINTS
 from topography.errors import TopographyError
 from topography.figures import style
@@ -31,23 +29,6 @@ LOGARITHMIC_FROM = 5  # ratio of the longest to the shortest run
 
 class FigureInputError(TopographyError):
     """Loss curves and selections do not fit each other."""
-
-
-def read_histories(files: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
-    """Loss curves per architecture and optimizer, the seeds of all their jobs together.
-
-    Args:
-        files: ``{architecture}/{optimizer}/seeds_{first}-{last}.history.csv``.
-
-    Raises:
-        StorageError: a file is missing or damaged.
-    """
-    parts: dict[tuple[str, str], list[pd.DataFrame]] = {}
-    for file in files:
-        names = (file.parent.parent.name, file.parent.name)
-        table = storage.read_table(file, ["seed", "epoch", "train_loss", "test_loss"])
-        parts.setdefault(names, []).append(table)
-    return {names: pd.concat(tables, ignore_index=True) for names, tables in parts.items()}
 
 
 def shown_numbers(

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from topography import storage
+from topography.analysis.histories import read_histories
 from topography.analysis.weight_statistics import ORIGIN_SETS, moments_of_runs
 from topography.naming import by_folder_and_stem, split_set
 from topography.report import claims
@@ -100,14 +101,9 @@ def read_results(
     Raises:
         StorageError: a file is missing or damaged.
     """
-    curves: dict[tuple[str, str], list[pd.DataFrame]] = {}
-    for file in histories:
-        curves.setdefault((file.parent.parent.name, file.parent.name), []).append(
-            storage.read_table(file, ["seed", "epoch", "test_loss"])
-        )
     return Results(
         {names: storage.read_table(file) for names, file in by_folder_and_stem(selections).items()},
-        {names: pd.concat(tables, ignore_index=True) for names, tables in curves.items()},
+        read_histories(histories),
         {
             names: moments_of_runs(_weights(file))
             for names, file in by_folder_and_stem(sets).items()
