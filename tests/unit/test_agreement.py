@@ -209,9 +209,16 @@ def test_beside_heights_stand_barriers_above_the_ends():
 def test_numbers_that_settings_were_chosen_by_are_told_apart():
     table = judged({**PUBLISHED, "fitted": True}, {**PUBLISHED, "id": "other"})
     assert table["fitted"].tolist() == [True, False]
-    assert agreement_page.tallies(table)[claims.AGREES] == "2 agrees (1 fitted)"
+    assert agreement_page.tallies(table)[claims.AGREES] == "agrees: 2 (1 fitted)"
     assert "| agrees (fitted) |" in agreement_page.markdown(table, FACTS)
-    assert "2 agrees (1 fitted)" in agreement_page.html(table, {}, FACTS)
+    assert "agrees: 2 (1 fitted)" in agreement_page.html(table, {}, FACTS)
+
+
+@pytest.mark.parametrize("settings", [agreement.ELSEWHERE, agreement.NOT_RUN])
+def test_both_pages_say_where_results_are_not_of_this_workflow(settings: str) -> None:
+    table = judged(PUBLISHED).assign(settings=settings)
+    assert f"({settings}) |" in agreement_page.markdown(table, FACTS)
+    assert f"<small>{settings}</small>" in agreement_page.html(table, {}, FACTS)
 
 
 def test_measures_of_weights_and_losses_are_those_of_plain_formulas():
@@ -499,5 +506,5 @@ def test_the_command_writes_verdicts_that_can_be_read_back(tmp_path: Path, monke
     command_line.run(judge_agreement.main)
     table = storage.read_table(outputs["csv"])
     assert table["verdict"].tolist() == [claims.AGREES, claims.AGREES]
-    assert "2 agrees" in outputs["markdown"].read_text()
+    assert "agrees: 2" in outputs["markdown"].read_text()
     assert "mine" in outputs["html"].read_text()

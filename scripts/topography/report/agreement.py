@@ -126,7 +126,8 @@ def _judged(
             verdict = claims.verdict(*interval, allowed)
         except NotMeasured as reason:
             verdict, note = claims.NOT_COMPARABLE, str(reason)
-    if obstacles and (published is not None or obstacles[0].startswith("dataset")):
+    other_dataset = any(text.startswith("dataset ") for text in obstacles)
+    if obstacles and (published is not None or other_dataset):
         verdict, note = claims.NOT_COMPARABLE, "; ".join(obstacles)
     return {
         "id": claim["id"],

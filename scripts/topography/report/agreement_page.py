@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from topography.naming import architecture_label
 from topography.report import convergence
-from topography.report.agreement import CUT
+from topography.report.agreement import CUT, PAPER
 from topography.report.claims import (
     AGREES,
     DIFFERS,
@@ -109,6 +109,7 @@ def html(
         "accepted": accepted,
         "architecture": architecture_label,
         "with_interval": with_interval,
+        "settings": settings_remark,
     }
     sections = [
         {**section, "figures": [_figure(name, figures) for name in section["figures"]]}
@@ -120,7 +121,6 @@ def html(
         tallies=tallies(table),
         marks=MARKS,
         classes=CLASSES,
-        cut=CUT,
         explanation=EXPLANATION,
         warning=CUT_WARNING if (table["settings"] == CUT).any() else "",
         converged=_converged(orderings, figures),
@@ -131,11 +131,11 @@ def markdown(
     table: pd.DataFrame, facts: Mapping[str, Any], orderings: pd.DataFrame | None = None
 ) -> str:
     """The report in Markdown, without figures; arguments as for `html`."""
-    tally = ", ".join(tallies(table).values())
+    tally = "; ".join(tallies(table).values())
     lines = [
         "# Agreement with the paper",
         "",
-        f"Scale {facts['scale']}, dataset {facts['dataset']}: {tally}. {EXPLANATION}",
+        f"Scale {facts['scale']}, dataset {facts['dataset']}. {tally}. {EXPLANATION}",
     ]
     if (table["settings"] == CUT).any():
         lines += ["", CUT_WARNING]
@@ -160,19 +160,24 @@ def markdown(
 
 
 def tallies(table: pd.DataFrame) -> dict[str, str]:
-    """How often each verdict was given, such as "46 agrees (14 fitted)", by verdict."""
+    """How often each verdict was given, such as "agrees: 46 (14 fitted)", by verdict."""
     texts = {}
     for verdict in VERDICTS:
         chosen = table[table["verdict"] == verdict]
         fitted = int(chosen["fitted"].sum())
-        texts[verdict] = f"{len(chosen)} {verdict}" + (f" ({fitted} fitted)" if fitted else "")
+        texts[verdict] = f"{verdict}: {len(chosen)}" + (f" ({fitted} fitted)" if fitted else "")
     return texts
 
 
 def _remark(row: Any) -> str:
     """What qualifies the verdict of a row, in brackets."""
-    parts = ["fitted"] * row.fitted + ["settings cut"] * (row.settings == CUT)
+    parts = [*(["fitted"] if row.fitted else []), *filter(None, [settings_remark(row)])]
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def settings_remark(row: Any) -> str:
+    """Whose settings the verdict of a row is about, where they are not the paper's."""
+    return {PAPER: "", CUT: "settings cut"}.get(row.settings, row.settings)
 
 
 def short(value: float, digits: int = 4) -> str:
@@ -388,8 +393,7 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 <td class="verdict {{ classes[row.verdict] }}" data-value="{{ row.verdict }}">
 {{ marks[row.verdict] }} {{ row.verdict }}
 <small>{% if row.fitted %}fitted{% endif %}</small>
-<small>{% if row.settings == cut %}settings cut{% elif row.settings != "the paper's" %}
-{{ row.settings }}{% elif row.note %}{{ row.note }}{% endif %}</small></td>
+<small>{{ row | settings or row.note }}</small></td>
 </tr>
 {% endfor %}
 </tbody>

@@ -96,7 +96,7 @@ def band(value: float, tolerance: Mapping[str, float]) -> tuple[float, float]:
     )
 
 
-def interval(resampled: np.ndarray, runs: int, level: float = LEVEL) -> tuple[float, float]:
+def interval(resampled: np.ndarray, runs: int) -> tuple[float, float]:
     """Bootstrap interval of resampled values [R] of so many runs; NaN values are left out.
 
     Percentiles, further out for few runs: those that a normal distribution has where Student's t
@@ -112,7 +112,7 @@ def interval(resampled: np.ndarray, runs: int, level: float = LEVEL) -> tuple[fl
     known = resampled[~np.isnan(resampled)]
     if runs < FEWEST_RUNS or 2 * len(known) < len(resampled):
         return np.nan, np.nan
-    distance = np.sqrt(runs / (runs - 1)) * stdtrit(runs - 1, (1 + level) / 2)
+    distance = np.sqrt(runs / (runs - 1)) * stdtrit(runs - 1, (1 + LEVEL) / 2)
     low, high = np.quantile(known, [ndtr(-distance), ndtr(distance)])
     return float(low), float(high)
 
