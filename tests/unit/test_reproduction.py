@@ -8,6 +8,7 @@ import yaml
 
 from clones import REPOSITORY
 from topography import storage
+from topography.jobs import orphans
 from topography.report import provenance, reproduction
 from topography.report.agreement import CUT, NOT_RUN
 from topography.report.provenance import ProvenanceError
@@ -80,8 +81,8 @@ def test_the_page_tells_what_came_out_what_is_missing_and_how_to_make_it_again(
     run = {"scale": "reduced", "dataset": "mnist", "commit": "0123abc, modified"}
     run |= {"seeds": "fcp 0-11", "device": "cpu", "date": "2026-01-02T03:04:05+00:00"}
     page = reproduction.readme(run, agreement, times, Path("docs/reproduction"), networks=True)
-    assert "1 agrees, 1 differs, 0 inconclusive, 0 not comparable" in page
-    assert "Not run: LSTM." in page
+    assert "agrees: 1; differs: 1; inconclusive: 0; not comparable" in page
+    assert "Not run, and not counted here: LSTM." in page
     assert "$ git checkout 0123abc\n" in page
     without_git = reproduction.readme(
         run | {"commit": provenance.UNKNOWN},
@@ -192,6 +193,17 @@ def test_a_set_replaces_a_set_whole_or_not_at_all(tmp_path: Path) -> None:
         raise ZeroDivisionError
     assert (target / "new.txt").exists() and not (target / "half.txt").exists()
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_orphan_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "set"
+    with reproduction.replaced(target) as folder:
+        (folder / provenance.MANIFEST).write_text("former")
+    monkeypatch.setattr(orphans, "_snakemake", -1)
+    with pytest.raises(orphans.OrphanedError), reproduction.replaced(target) as folder:
+        (folder / provenance.MANIFEST).write_text("new")
+    assert (target / provenance.MANIFEST).read_text() == "former"
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_what_is_no_published_set_is_not_replaced(tmp_path: Path) -> None:

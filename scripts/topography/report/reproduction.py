@@ -20,6 +20,7 @@ import pandas as pd
 import yaml
 
 from topography import storage
+from topography.jobs import orphans
 from topography.naming import architecture_label
 from topography.report import provenance
 from topography.report.agreement import NOT_RUN
@@ -172,20 +173,21 @@ def readme(
     kept = " ".join(str(folder / name) for name in [SEARCHES, *[TRAININGS] * networks])
     judged = agreement[agreement["settings"] != NOT_RUN]
     missing = agreement.loc[agreement["settings"] == NOT_RUN, "network"].unique()
-    verdicts = ", ".join(tallies(judged).values())
+    verdicts = "; ".join(tallies(judged).values())
     lines = [
         f"# A reproduction of the paper, scale {run['scale']}",
         "",
-        f"{verdicts}: see [`agreement.md`](agreement.md), or [`agreement.html`](agreement.html) "
-        "with the figures." + (f" Not run: {', '.join(missing)}." if len(missing) else ""),
+        f"{verdicts}. See [`agreement.md`](agreement.md), or [`agreement.html`](agreement.html) "
+        "with the figures."
+        + (f" Not run, and not counted here: {', '.join(missing)}." if len(missing) else ""),
         "",
         f"Put together at commit {run['commit']}, with figures up to {run['date'][:10]}; dataset "
         f"{run['dataset']}, seeds {run['seeds']}, trained on {run['device']}. The workflow ran on: "
         f"{machine()}.",
         "",
-        "What had been computed before, by code that may have been another, was kept. A figure "
-        f"names its commit in the JSON file beside it; for the rest `git log -- {kept}` tells when "
-        "it came in.",
+        "Results that were there already were kept, even if an earlier version of the code made "
+        f"them. A figure names its commit in the JSON file beside it; for the rest "
+        f"`git log -- {kept}` tells when it came in.",
         "",
         "## Make it again",
         "",
@@ -315,13 +317,16 @@ def replaced(target: Path) -> Iterator[Path]:
             f"{target} exists and is no published set of results. Name another folder."
         )
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    former = temporary.with_name(f"{temporary.name}.former")
     try:
         temporary.mkdir(parents=True)
         yield temporary
+        orphans.refuse_orphan()
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(former)
         temporary.rename(target)
     except OSError as error:
         raise storage.cannot_write(target, error) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in (temporary, former):
+            shutil.rmtree(folder, ignore_errors=True)
