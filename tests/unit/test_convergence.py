@@ -9,6 +9,7 @@ import pytest
 import judge_convergence
 import plot_convergence
 from topography import storage
+from topography.figures import convergence as figure
 from topography.jobs import command_line
 from topography.report import agreement_page, claims, convergence
 
@@ -194,6 +195,16 @@ def test_a_loss_that_is_not_finite_is_refused(tmp_path):
     table.loc[3, "fine_height"] = np.inf
     with pytest.raises(convergence.ConvergenceError, match=r"sgd_train\.csv has a loss"):
         read(tmp_path, sgd_train=table)
+
+
+def test_the_figure_has_looks_for_any_number_of_terms(tmp_path):
+    table = search([1.0, 0.8, 0.6])
+    few = table[table["terms"] == 10]
+    searches = read(
+        tmp_path, sgd_train=pd.concat([few.assign(terms=terms) for terms in range(1, 7)])
+    )
+    legend = figure.draw(convergence.efforts(searches)).legends[0]
+    assert "6 terms" in [text.get_text() for text in legend.texts]
 
 
 def test_the_commands_make_tables_a_figure_and_a_section_of_the_report(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Figure 4 converged: how heights fall as the search for paths goes on."""
 
+import itertools
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -26,7 +28,7 @@ def draw(numbers: pd.DataFrame) -> Figure:
     """
     colours = style.colours(numbers["set"], style.SET_COLOURS)
     terms = sorted(numbers["terms"].unique())
-    looks = dict(zip(terms, zip(MARKERS, LINES, strict=True), strict=False))
+    looks = dict(zip(terms, itertools.cycle(zip(MARKERS, LINES, strict=True)), strict=False))
     architectures = numbers["architecture"].unique().tolist()
     figure, panels = style.new_panels(architectures, row_height=2.6)
     for axes, architecture in zip(panels, architectures, strict=True):

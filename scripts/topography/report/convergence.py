@@ -57,8 +57,8 @@ def read_searches(files: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
         table = storage.read_table(file, list(COLUMNS))
         if not np.isfinite(table.to_numpy(float)).all():
             raise ConvergenceError(
-                f"{file} has a loss that is not finite. Lower paths.learning_rate, delete the file "
-                "and search again."
+                f"{file} has a loss that is not finite. Lower converged.learning_rate (or, if its "
+                "first rows have it, paths.learning_rate), delete the file and search again."
             )
         ends = table[["start_loss", "end_loss"]].max(axis=1)
         searches[names] = table.assign(barrier=table["fine_height"] - ends)
