@@ -169,7 +169,7 @@ def probes_of(name: str, probes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _gradients(run: Run, probes: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Cosines of the further gradients of the run's own minibatch size."""
+    """Cosines of the further gradients, of minibatches of the run's ``probes.size``."""
     size = run.notes["settings"]["probes"]["size"]
     chosen = probes[(probes["batch_size"] == size) & (probes["iteration"] < run.steps)]
     tables = {}

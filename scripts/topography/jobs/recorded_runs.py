@@ -190,7 +190,7 @@ def probe_objectives(
     """What gradients are taken of beside the run's own, and the images of each minibatch.
 
     train: minibatches of every size. held out: of test images. random labels: of train images whose
-    labels were dealt out anew. The last two have the run's own minibatch size.
+    labels were dealt out anew. The last two have ``size`` images per minibatch.
     """
     device = train_objective.images.device
     labels = train_objective.labels
