@@ -148,6 +148,19 @@ def test_it_is_readable_on_a_phone_in_light_and_dark(window: Browser) -> None:
 
 
 @pytest.mark.browser
+def test_a_phone_shows_the_test_of_a_row_where_its_column_has_no_room(window: Browser) -> None:
+    read = (
+        "const row = document.querySelector('tbody tr'); row.querySelector('details').open = true;"
+        "return [row.querySelector('.method'), row.querySelector('.narrow')]"
+        ".map(part => [part.offsetHeight > 0, part.textContent.trim()])"
+    )
+    window.emulate(*PHONES[0])
+    (column, in_column), (narrow, beneath) = window.run(read)
+    assert (column, narrow) == (False, True)
+    assert in_column.startswith("3 runs; ") and beneath == f"Test: {in_column}."
+
+
+@pytest.mark.browser
 def test_so_is_the_published_report(empty_window: Browser) -> None:
     """Its numbers have more digits than those of a miniature run. The last test: it leaves that."""
     empty_window.open(PUBLISHED)

@@ -321,12 +321,14 @@ td.verdict { font-weight: 600; }
 figure { margin: 1rem 0; }
 figure img { display: block; width: 100%; max-width: 46rem; height: auto; background: #ffffff; }
 figcaption { color: var(--faint); font-size: .9rem; }
+.narrow { display: none; }
 @media (max-width: 40rem) {
   body { padding: .7rem; }
   /* What fits at 390 pixels, the width of many phones, fits on narrower ones. */
   table { font-size: min(.7rem, 2.87vw); table-layout: fixed; }
   th, td { padding: .3rem .2rem; }
   .method { display: none; }
+  .narrow { display: block; }
   .what { width: 20%; } .network { width: 21%; } .number { width: 17%; } .verdict { width: 25%; }
 }
 </style>
@@ -356,6 +358,10 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 </ul>
 </details>
 {% endif %}
+{% macro tested(row) %}
+{{ row.runs }} run{{ "" if row.runs == 1 else "s" }};
+{{- " " ~ row.method }}{% if row.p_value == row.p_value %}, p = {{ row.p_value | short }}{% endif %}
+{% endmacro %}
 {% for section in sections %}
 <section>
 <h2>{{ section.heading }}</h2>
@@ -379,7 +385,8 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 {% for row in section.rows %}
 <tr>
 <th scope="row" class="what">{{ row.statement }}
-<details><summary>{{ row.where }}</summary>{{ row.why }}</details></th>
+<details><summary>{{ row.where }}</summary>{{ row.why }}
+<span class="narrow">Test: {{ tested(row) }}.</span></details></th>
 <td class="network">{{ row.network }}</td>
 <td class="number"
  data-value="{{ row.published if row.published == row.published else row.lowest_allowed }}">
@@ -388,8 +395,7 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 <td class="number" data-value="{{ row.ours }}">{{ row.ours | short }}
 <small>{{ row | interval }}</small>
 <small>{{ row.beside }}</small></td>
-<td class="method" data-value="{{ row.runs }}">{{ row.runs }} run{{ "" if row.runs == 1 else "s" }};
-{{ row.method }}{% if row.p_value == row.p_value %}, p = {{ row.p_value | short }}{% endif %}</td>
+<td class="method" data-value="{{ row.runs }}">{{ tested(row) }}</td>
 <td class="verdict {{ classes[row.verdict] }}" data-value="{{ row.verdict }}">
 {{ marks[row.verdict] }} {{ row.verdict }}
 <small>{% if row.fitted %}fitted{% endif %}</small>
