@@ -41,8 +41,6 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    import pandas as pd
-
     from topography.analysis.pairs import apart
     from topography.architectures import get_architecture
     from topography.checkpoint import Checkpoint
@@ -77,15 +75,8 @@ def main() -> None:
             checkpoint=checkpoint,
             progress=Progress(label, len(settings.terms) * len(pairs) * settings.most_steps),
         )
-    table = pd.DataFrame(rows, columns=list(converged_searches.COLUMNS))
-    table = table.astype({name: int for name in ("pair", "terms", "steps", "settled")})
-    table = table.sort_values(["terms", "pair", "steps"], ignore_index=True)
-    networks = pairs.numpy()[table["pair"]]
-    table["pair"] = chosen[table["pair"]]  # as the file of pairs counts
-    table.insert(1, "i", networks[:, 0])
-    table.insert(2, "j", networks[:, 1])
     orphans.refuse_orphan()
-    write_table(args.output, table)
+    write_table(args.output, converged_searches.named(rows, pairs.numpy(), chosen))
     checkpoint.remove()
 
 

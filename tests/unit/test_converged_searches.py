@@ -62,6 +62,20 @@ def searched(landscape: Landscape, chosen=None, pairs: Tensor = PAIRS, **more) -
     return table.sort_values(["terms", "pair", "steps"], ignore_index=True)
 
 
+def test_rows_name_the_networks_and_the_pair_as_their_file_counts():
+    numbers = np.array([0, 5, 1])  # of six pairs of four networks, those that share the fewest
+    pairs = np.array([[0, 1], [2, 3], [0, 2]])
+    rows = np.array(
+        [[1, 4, 10, 0, 0, 0, 7, 1], [0, 4, 20, 0, 0, 0, 6, 0], [0, 4, 10, 0, 0, 0, 8, 0]]
+    )
+    table = converged_searches.named(rows, pairs, numbers)
+    assert table[["pair", "i", "j", "steps", "fine_height"]].to_numpy().tolist() == [
+        [0, 0, 1, 10, 8],
+        [0, 0, 1, 20, 6],
+        [5, 2, 3, 10, 7],
+    ]
+
+
 def test_paths_sink_into_a_valley_of_known_height():
     table = searched(FunctionLandscape(curved_valley), pairs=PAIRS[:1])
     for _, search in table.groupby("terms"):

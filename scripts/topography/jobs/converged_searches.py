@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -185,6 +186,24 @@ def search(
                 checkpoint.offer(partial(_state, paths, rows, begun))
         paths = None
     return rows
+
+
+def named(rows: np.ndarray, pairs: np.ndarray, numbers: np.ndarray) -> pd.DataFrame:
+    """What `search` returns as a table, sorted, with the networks that each path joins.
+
+    Args:
+        rows: of `search`, whose ``pair`` counts the pairs searched.
+        pairs: those pairs [S, 2], as networks of the set.
+        numbers: [S], their rows in the file of pairs, which become ``pair``.
+    """
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = table.astype({name: int for name in ("pair", "terms", "steps", "settled")})
+    table = table.sort_values(["terms", "pair", "steps"], ignore_index=True)
+    searched = table["pair"].to_numpy()
+    table["pair"] = numbers[searched]
+    table.insert(1, "i", pairs[searched, 0])
+    table.insert(2, "j", pairs[searched, 1])
+    return table
 
 
 def _state(
