@@ -135,6 +135,26 @@ def test_losses_and_gradients_equal_one_module_at_a_time(name: str, own_images: 
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_weights_begin_uniform_and_normalisations_as_the_identity(name: str) -> None:
+    architecture = case(name)[0]
+    random = torch.Generator().manual_seed(2)
+    params = torch.stack([architecture.initialise(random) for _ in range(200)])
+    for block, values in architecture.split(params).items():
+        if "norm" in block or (name == "transformer" and block.endswith("bias")):
+            assert (values == (1.0 if block.endswith("weight") else 0.0)).all()
+            continue
+        shape = architecture.parameter_shapes[block]
+        inputs = math.prod(shape[1:])
+        if name == "transformer" and block.startswith(("embedding", "output")):
+            inputs = 100  # as PyTorch's example has it
+        if block.endswith("bias"):
+            inputs = math.prod(architecture.parameter_shapes[block[:-4] + "weight"][1:])
+        bound = inputs**-0.5
+        assert values.abs().max() <= bound
+        assert values.std() == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_images_and_networks_do_not_notice_their_neighbours(name: str) -> None:
     architecture, _, images, labels = case(name)
     vectors = torch.stack(
