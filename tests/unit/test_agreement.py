@@ -508,6 +508,53 @@ def test_numbers_fit_into_the_columns_of_a_phone(digits: int):
     assert agreement_page.short(0.0) == "0"
 
 
+def test_results_are_read_in_the_order_of_ranks(tmp_path: Path) -> None:
+    """Of networks whose ranks are not in the order of their seeds."""
+    generator = np.random.default_rng(5)
+    seeds = {"lbfgs": [3, 0, 2, 1], "sgd": [1, 3, 0, 2]}  # best first
+    weights = {name: generator.normal(size=(4, 6)).astype(np.float32) for name in seeds}
+    weights["sgd"] += 2
+    given = results()
+    files = {"selections": [], "sets": []}
+    lengths = []
+    for name, order in seeds.items():
+        selection = pd.DataFrame({"seed": order, "rank": [1, 2, 3, 4], "kept": True})
+        selection[["train_loss", "test_loss"]] = 1.0
+        files["selections"].append(tmp_path / f"selection/fcp/{name}.csv")
+        storage.write_table(files["selections"][-1], selection.sort_values("seed"))
+        files["sets"].append(tmp_path / f"sets/fcp/{name}_test.safetensors")
+        content = {"weights": weights[name], "seeds": np.array(order)}
+        storage.write_tensors(files["sets"][-1], content)
+        lengths += [(f"{name}_test", seed, 2.0) for seed in order]
+    files["lengths"] = [tmp_path / "lengths/fcp.csv"]
+    storage.write_table(
+        files["lengths"][0], pd.DataFrame(lengths, columns=["set", "seed", "length"])
+    )
+    storage.write_table(tmp_path / "fig3.csv", given.paths_2d)
+    read = measures.read_results(
+        **files, histories=[], projections=[], barriers=[], paths_2d=tmp_path / "fig3.csv"
+    )
+    found = measures.centroid_distance(read, "fcp", ["lbfgs_test", "sgd_test"]).values[0]
+
+    def mean_product(first: str, second: str) -> float:
+        return np.mean(
+            [
+                np.dot(weights[first][i].astype(float), weights[second][j].astype(float))
+                for i, seed in enumerate(seeds[first])
+                for j, other in enumerate(seeds[second])
+                if seed != other
+            ]
+        )
+
+    squared = (
+        mean_product("lbfgs", "lbfgs")
+        + mean_product("sgd", "sgd")
+        - 2 * mean_product("lbfgs", "sgd")
+    )
+    assert squared > 0
+    assert found == pytest.approx(np.sqrt(squared) / 2)
+
+
 def test_the_command_writes_verdicts_that_can_be_read_back(tmp_path: Path, monkeypatch):
     given = results()
     files = {"selections": [], "barriers": []}

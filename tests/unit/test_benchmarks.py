@@ -1,4 +1,4 @@
-"""The benchmark runs, and compares like with like."""
+"""The benchmark runs, and makes the table and the report that it promises."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """What figures show: the numbers behind them, their panels, and equal files for equal input."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import landscape_2d as find_paths_in_two_dimensions
 import plot_barriers
 import plot_landscape_2d
 import plot_loss_curves
@@ -28,6 +31,7 @@ from topography.figures import (
     style,
 )
 from topography.jobs import command_line
+from topography.synthetic import two_wells
 
 SCRIPTS = Path(plot_barriers.__file__).parent
 STAMP = ["--scale", "smoke", "--dataset", "digits"]
@@ -297,6 +301,18 @@ def test_paths_in_two_dimensions_are_ordered_by_penalty_with_their_heights():
     highest = numbers[numbers["highest"]]
     assert highest["loss"].tolist() == [3.0, 1.0, 1.5]
     assert highest["t"].tolist() == [0.5, 0.5, 0.5]
+
+
+def test_the_landscape_in_two_dimensions_has_x_along_its_rows(tmp_path, monkeypatch):
+    file = tmp_path / "landscape_2d.safetensors"
+    settings = {"terms": 2, "points": 5, "steps": 1, "learning_rate": 0.01, "penalties": [10]}
+    settings = json.dumps({**settings, "squared": True})
+    run(monkeypatch, find_paths_in_two_dimensions, "--settings", settings, "--output", file)
+    tensors = storage.read_tensors(file)
+    row, column = 20, 150
+    point = torch.tensor([[tensors["grid_x"][column], tensors["grid_y"][row]]])
+    assert tensors["grid_losses"][row, column] == pytest.approx(two_wells(point).item())
+    assert tensors["grid_losses"][column, row] != pytest.approx(two_wells(point).item(), rel=0.1)
 
 
 def test_overview_shows_two_images_of_each_label():

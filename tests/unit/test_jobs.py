@@ -50,6 +50,12 @@ def test_settings_and_inputs_matter(arguments: argparse.Namespace) -> None:
     assert identity(arguments) != before
 
 
+def test_code_matters(arguments: argparse.Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = identity(arguments)
+    monkeypatch.setattr(common, "code_id", lambda *_: "other code")
+    assert identity(arguments) != before
+
+
 def test_images_made_anew_under_the_same_name_matter(arguments: argparse.Namespace) -> None:
     before = identity(arguments)
     arguments.data.write_bytes(b"Images")

@@ -109,6 +109,14 @@ def test_the_lstm_by_torch_equals_ours(
         assert torch.equal(own_losses, losses_only[one])
 
 
+@pytest.fixture(params=[True, False], ids=["kernel of this machine", "our kernel"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The LSTM as computed here, and as where torch's kernel is not taken."""
+    if not request.param:
+        monkeypatch.setattr(lstm, "_suits_torch", lambda _: False)
+
+
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("images_count", "own"), [(64, True), (37, False)])
 @pytest.mark.parametrize(("name", "activation"), VARIANTS)
@@ -129,6 +137,7 @@ def test_results_do_not_depend_on_the_batch_mates(
         assert torch.equal(architecture.loss_sums(vectors[rows], *alone), losses_only[rows])
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize(("name", "activation"), VARIANTS)
 def test_float32_errs_by_little_more_than_its_rounding(name: str, activation: str) -> None:
     """Nothing is lost to cancellation: seven digits hold 1e-7, over a thousand sums 1e-6."""

@@ -1,10 +1,14 @@
 """A batch that does not fit the memory is halved, and its results stay the same."""
 
+import json
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -13,7 +17,7 @@ from topography.architectures import get_architecture
 from topography.device import advice_when_out_of_memory
 from topography.jobs.path_searches import PathSettings, find_and_measure
 from topography.objective import Objective
-from topography.storage import read_tensors
+from topography.storage import read_tensors, write_table, write_tensors
 from topography.training import initial_params
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux can")
@@ -58,12 +62,15 @@ def measured(pairs_per_batch: int) -> dict[str, torch.Tensor]:
     return find_and_measure(landscape, weights, pairs, SETTINGS, pairs_per_batch)
 
 
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    program: str, *arguments: str, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a program in a process of its own, whose memory it may limit."""
     folders = [str(REPOSITORY / name) for name in ("scripts", "tests", "tests/unit")]
     start = f"import sys; sys.path[:0] = {folders}\n{LIMIT}"
     return subprocess.run(
         [sys.executable, "-c", start + program, *arguments],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
@@ -91,25 +98,65 @@ write_tensors(sys.argv[1], tensors)
         assert torch.equal(torch.from_numpy(found[name]), tensor), name
 
 
-def test_a_training_without_enough_memory_says_what_to_lower() -> None:
-    done = run(
-        """
-from topography.jobs import command_line
-from topography.device import advice_when_out_of_memory
-from topography.training import initial_params
-from topography.architectures import get_architecture
+WITHOUT_MEMORY = """
+import importlib
+from topography import training
+from topography.jobs import command_line, converged_searches
 
-def main():
-    with advice_when_out_of_memory("Lower training.seeds_per_job."):
-        params = initial_params(get_architecture("fcp"), [0])
-        limit(50)
-        params.repeat(1000, 1)
+def fail(*arguments, **settings):
+    raise MemoryError
 
-command_line.run(main)
+training.train = converged_searches.search = fail
+sys.argv.pop(0)
+command_line.run(importlib.import_module(sys.argv[0]).main)
 """
-    )
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "advice"),
+    [
+        (
+            "train",
+            [
+                *["--optimizer", "sgd", "--first-seed", "0", "--last-seed", "1", "--weights", "w"],
+                "--optimizer-settings",
+                '{"learning_rate": 0.1, "batch_size": 10, "epochs": 1}',
+                *["--history", "h", "--runs", "r"],
+            ],
+            "Lower training.seeds_per_job: the networks stay the same.",
+        ),
+        (
+            "converge_paths",
+            [
+                *["--set", "set", "--pairs", "pairs.csv", "--count", "1", "--output", "o"],
+                "--settings",
+                json.dumps(
+                    {
+                        **{"first": asdict(SETTINGS), "terms": [10], "doublings": 1},
+                        **{"tolerance": 0.05, "points": 3, "learning_rate": 3e-3},
+                        "images_per_step": None,
+                    }
+                ),
+            ],
+            "Lower converged.pairs, or converged.terms.",
+        ),
+    ],
+)
+def test_jobs_without_enough_memory_say_what_to_lower(
+    script: str, arguments: list[str], advice: str, tmp_path: Path
+) -> None:
+    images, labels = np.zeros((20, 28, 28), np.uint8), np.arange(20, dtype=np.uint8) % 10
+    parts = {"train_images": images, "train_labels": labels}
+    parts |= {"test_images": images, "test_labels": labels}
+    write_tensors(tmp_path / "data", parts)
+    networks = initial_params(get_architecture("fcp"), [0, 1]).numpy()
+    write_tensors(tmp_path / "set", {"weights": networks})
+    write_table(tmp_path / "pairs.csv", pd.DataFrame({"i": [0], "j": [1]}))
+    common = ["--data", "data", "--train-images", "20", "--test-images", "20"]
+    common += ["--architecture", "fcp", "--device", "cpu", "--checkpoint", "checkpoint"]
+    done = run(WITHOUT_MEMORY, script, *common, *arguments, folder=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "error: out of memory. Lower training.seeds_per_job.\n"
+    assert done.stderr.splitlines()[-1] == f"error: out of memory. {advice}"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries decide themselves")

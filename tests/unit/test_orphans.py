@@ -1,5 +1,6 @@
 """A job ends when the Snakemake that started it is gone; a script run by hand does not."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -108,6 +109,10 @@ def test_others_go_on_when_their_parent_ends(tmp_path: Path, variable: bool, com
     time.sleep(1.5)  # more than one look
     (tmp_path / "go").touch()
     wait_until((tmp_path / "done").exists)
+
+
+def test_jobs_look_every_second() -> None:
+    assert inspect.signature(orphans.end_with_snakemake).parameters["interval"].default == 1.0
 
 
 def test_a_job_whose_snakemake_has_gone_before_it_looks_is_refused(

@@ -91,7 +91,18 @@ def test_paths_and_losses_are_those_of_find_paths(keep: str, images_per_step: in
     assert torch.equal(found["pairs"], PAIRS)
     assert torch.equal(found["coefficients"], paths.coefficients)
     assert torch.equal(found["step_losses"], paths.step_losses)
-    assert torch.equal(found["fine_losses"], paths.losses(objective, 11))
+    straight = (ends[PAIRS[:, 0]] - ends[PAIRS[:, 1]]).double().norm(dim=1)
+    for count, name in ((6, "losses"), (11, "fine_losses")):
+        points = paths.points(count)
+        expected = torch.stack([objective.losses(of_one) for of_one in points])
+        torch.testing.assert_close(found[name], expected, rtol=1e-5, atol=0, check_dtype=False)
+    polygons = points.double().diff(dim=1).norm(dim=2).sum(dim=1)
+    torch.testing.assert_close(found["lengths"], polygons, rtol=1e-5, atol=0)
+    torch.testing.assert_close(found["straight_lengths"], straight, rtol=1e-5, atol=0)
+    for row, (start, end) in enumerate(zip(ends[PAIRS[:, 0]], ends[PAIRS[:, 1]], strict=True)):
+        line = torch.lerp(end, start, torch.linspace(0, 1, 6)[:, None])
+        expected = objective.losses(line)
+        torch.testing.assert_close(found["straight_losses"][row], expected, rtol=1e-5, atol=0)
     if keep == "lowest":
         assert set(found["step_losses"].argmin(dim=1).tolist()) == {1, 2}
 

@@ -211,10 +211,3 @@ def test_what_is_no_published_set_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(ProvenanceError, match="no published set"), reproduction.replaced(tmp_path):
         pass
     assert (tmp_path / "mine.txt").exists()
-
-
-@pytest.mark.parametrize(
-    "manifest", sorted(REPOSITORY.glob("docs/*/manifest.csv")), ids=lambda file: file.parent.name
-)
-def test_the_sets_of_the_repository_are_whole(manifest: Path) -> None:
-    assert list(provenance.problems(manifest.parent)) == []

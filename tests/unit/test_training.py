@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -18,8 +20,9 @@ from topography.checkpoint import Checkpoint, Interrupted
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.optimizers.base import Optimizer, minibatch_order
-from topography.storage import read_tensors, write_tensors
+from topography.storage import read_table, read_tensors
 from topography.training import Training, initial_params, train
+from train import write_results
 
 NAMES = ["fcp", "lenet", "autoencoder", "lstm"]
 OPTIMIZERS = ["sgd", "lbfgs"]
@@ -294,31 +297,30 @@ def test_a_checkpoint_that_does_not_fit_is_not_resumed(
     assert "starting afresh" in capsys.readouterr().err
 
 
-def test_weights_survive_the_file_bit_for_bit(tmp_path: Path) -> None:
-    """Also the NaN rows of failed seeds, and the order of the seeds."""
-    objectives = make_objectives("lstm")
-    seeds = [7, 0]
-    params = initial_params(objectives[0].architecture, seeds)
-    params[0, 0] = math.nan
-    training = run(objectives, make_optimizer("sgd", 1), seeds, params)
-    path = tmp_path / "weights.safetensors"
-    write_tensors(
-        path,
-        {
-            "seeds": torch.tensor(training.seeds).numpy(),
-            "train_weights": training.best_weights[:, 0].numpy(),
-            "test_weights": training.best_weights[:, 1].numpy(),
-        },
-        {"architecture": "lstm"},
-    )
-    tensors = {name: torch.from_numpy(array) for name, array in read_tensors(path).items()}
-    assert tensors["seeds"].tolist() == seeds
+def test_files_of_a_training_tell_the_curves_and_their_minima_apart(tmp_path: Path) -> None:
+    """Bit for bit, also the NaN rows of a failed seed, and in the order of the seeds."""
+    weights = torch.arange(12, dtype=torch.float32).view(2, 2, 3) / 7
+    weights[1] = math.nan
+    curves = torch.tensor([[[3.0, 1.0, 2.0], [6.0, 5.0, 4.0]], [[9.0, math.nan, math.nan]] * 2])
+    training = Training([7, 0], 2, weights[:, 0], {}, curves.double(), weights, {0: "diverged"})
+    names = ("weights", "history", "runs")
+    files = {name: tmp_path / f"{name}.{'csv' if name != 'weights' else 'st'}" for name in names}
+    write_results(SimpleNamespace(architecture="lstm", optimizer="sgd", **files), training)
+
+    tensors = read_tensors(files["weights"])
+    assert tensors["seeds"].tolist() == [7, 0]
     for curve, name in enumerate(("train_weights", "test_weights")):
-        assert tensors[name].dtype == torch.float32
-        assert tensors[name][0].isnan().all()
-        assert torch.equal(tensors[name][1], training.best_weights[1, curve])
-    loss = objectives[0].losses(tensors["train_weights"][1:])
-    assert loss.item() == pytest.approx(training.best_losses[1, 0].item(), rel=1e-6)
+        assert tensors[name].dtype == np.float32
+        np.testing.assert_array_equal(tensors[name], weights[:, curve].numpy())
+    history = read_table(files["history"]).set_index(["seed", "epoch"])
+    assert history["train_loss"].tolist()[:4] == [3, 1, 2, 9]
+    assert history["test_loss"].tolist()[:4] == [6, 5, 4, 9]
+    assert history.index.tolist() == [(7, 0), (7, 1), (7, 2), (0, 0), (0, 1), (0, 2)]
+    runs = read_table(files["runs"]).set_index("seed")
+    assert runs.loc[7, ["train_epoch", "train_loss"]].tolist() == [1, 1.0]
+    assert runs.loc[7, ["test_epoch", "test_loss"]].tolist() == [2, 4.0]
+    assert runs["status"].tolist() == ["ok", "failed"]
+    assert runs.loc[0, "reason"] == "diverged"
 
 
 # Real data --------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def test_predictions_stand_beside_the_benchmarks_of_a_run(finished: Workflow) ->
     made = [stage for stage in stages if stage.rule not in cost.ON_REQUEST]
     benchmarks = finished.folder / "results/smoke/benchmarks"
     rows = estimate.comparison(stages, [8.0] * len(stages), 0, benchmarks)
-    rows = rows[~rows["rule"].isin(cost.ON_REQUEST)]  # another test may have asked for them
+    rows = rows[~rows["rule"].isin(cost.ON_REQUEST)]
     assert list(rows["jobs"]) == [f"{len(stage.jobs)} of {len(stage.jobs)}" for stage in made]
     assert (rows["predicted_s"] == 8.0).all()
     first = pd.read_csv(benchmarks / "train_networks/fcp/sgd/seeds_0-3.tsv", sep="\t")

@@ -187,7 +187,6 @@ def stop_at_work(announced: str, name: str, *arguments: object) -> None:
     """SIGTERM to a script soon after it has announced its work: it says how to go on and ends."""
     job = subprocess.Popen(command(name, *arguments), stderr=subprocess.PIPE, text=True)
     assert announced in job.stderr.readline()  # it is at work and heeds signals
-    time.sleep(0.3)
     job.send_signal(signal.SIGTERM)
     said = job.communicate(timeout=30)[1]
     assert job.returncode == 1

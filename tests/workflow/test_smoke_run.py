@@ -40,6 +40,21 @@ def test_selection_and_pairs_have_the_sizes_asked_for(finished: Workflow) -> Non
         assert barriers["height"].notna().all()
 
 
+@pytest.mark.parametrize("checkpoint", ["train", "test"])
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+def test_paths_end_at_the_losses_of_the_networks_they_join(
+    finished: Workflow, optimizer: str, checkpoint: str
+) -> None:
+    """On the landscape whose minimum a checkpoint is."""
+    work, of_set = finished.folder / "results/smoke", f"fcp/{optimizer}_{checkpoint}.csv"
+    barriers = work / f"barriers/{checkpoint}" / of_set
+    table = pd.read_csv(barriers)
+    losses = pd.read_csv(work / f"selection/fcp/{optimizer}.csv").set_index("seed")
+    for end, seeds in (("start_loss", table["seed_i"]), ("end_loss", table["seed_j"])):
+        expected = losses.loc[seeds, f"{checkpoint}_loss"].to_numpy()
+        assert table[end].to_numpy() == pytest.approx(expected, rel=1e-5)
+
+
 def test_only_results_are_written(finished: Workflow, fresh: Workflow) -> None:
     def outside(folder: Path) -> set[Path]:
         names = {file.relative_to(folder) for file in folder.rglob("*") if file.is_file()}
