@@ -32,12 +32,13 @@ rule record_geometry:
     resources:
         gpu=GPUS,
         device=config["device"],
+        gpu_memory=str(config["gpu_memory"]),
     params:
         code=geometry_code,
         runs=geometry_json,
     shell:
         "exec python scripts/record_geometry.py --data {input.data:q} --runs {params.runs:q}"
-        " --device {resources.device:q} --threads {threads} --records {output.records:q}"
+        " --device {resources.device:q} --gpu-memory {resources.gpu_memory} --threads {threads} --records {output.records:q}"
         " --summary {output.summary:q} --probes {output.probes:q} > {log:q} 2>&1"
 
 

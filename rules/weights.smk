@@ -17,6 +17,7 @@ rule import_networks:
     resources:
         gpu=GPUS,
         device=config["device"],
+        gpu_memory=str(config["gpu_memory"]),
     params:
         code=code_id("import_weights.py", "architectures.{architecture}"),
         architecture=architecture_json,
@@ -26,5 +27,5 @@ rule import_networks:
         " --architecture {wildcards.architecture:q} --architecture-settings {params.architecture:q}"
         " --train-images {params.images[train]} --test-images {params.images[test]}"
         " --train-set {input.train_set:q} --test-set {input.test_set:q}"
-        " --device {resources.device:q} --threads {threads}"
+        " --device {resources.device:q} --gpu-memory {resources.gpu_memory} --threads {threads}"
         " --weights {output.weights:q} --runs {output.runs:q} > {log:q} 2>&1"

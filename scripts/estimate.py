@@ -48,7 +48,7 @@ def main() -> None:
     args = arguments()
     import torch
 
-    from topography.device import choose_device, set_up_processor
+    from topography.device import choose_device, limit_gpu_memory, set_up_processor
     from topography.workflow import configuration, configuration_checks, cost, probe
 
     if args.settings is None:
@@ -62,6 +62,7 @@ def main() -> None:
         config = args.settings
     set_up_processor(threads=1)
     device = choose_device(config["device"])
+    limit_gpu_memory(device, config["gpu_memory"])
     torch.zeros(1, device=device)
     startup = time.process_time()  # what every job spends too: Python, its libraries, the device
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBI

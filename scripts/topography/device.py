@@ -64,14 +64,22 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda")
 
 
+def limit_gpu_memory(device: torch.device, share: float) -> None:
+    """Let this process have no more than a share, above 0 to 1, of the memory of a GPU."""
+    if device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
 def gpu_numbers() -> int:
-    """How many float32 numbers work on the GPU should hold at a time: a 16th of its memory.
+    """How many float32 numbers work on the GPU should hold at a time: a 16th of its memory, or of
+    the share of it that this process may have.
 
     Where there is no GPU, as for an estimate made elsewhere, one of 16 GiB is assumed.
     """
     memory = ASSUMED_GPU_MEMORY
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties("cuda").total_memory
+        memory = int(memory * torch.cuda.get_per_process_memory_fraction())
     return memory // 16 // 4
 
 

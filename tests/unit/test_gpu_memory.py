@@ -7,16 +7,18 @@ import torch
 
 from topography import device
 from topography.architectures import autoencoder, get_architecture
+from topography.jobs import common
 from topography.objective import MOST_ACTIVATIONS, Objective
 
 IMAGES, POINTS = 60_000, 51
 
 
-def use_card(monkeypatch: pytest.MonkeyPatch, gibibytes: int) -> None:
-    """Make it look as if there were a GPU of this size."""
+def use_card(monkeypatch: pytest.MonkeyPatch, gibibytes: int, share: float = 1.0) -> None:
+    """Make it look as if there were a GPU of this size, of which a share may be used."""
     card = SimpleNamespace(total_memory=gibibytes * 2**30)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: share)
 
 
 def elsewhere() -> Objective:
@@ -38,6 +40,24 @@ def test_chunks_and_families_fill_a_sixteenth_of_the_card(
     families = objective.family_chunks(1000, POINTS, 100)
     size = families[0].stop - families[0].start
     assert 0.5 * budget < size * floats * 100 <= budget
+
+
+def test_a_share_of_a_card_is_a_smaller_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_card(monkeypatch, 12)
+    expected = device.gpu_numbers()
+    use_card(monkeypatch, 48, share=0.25)
+    assert device.gpu_numbers() == expected
+
+
+def test_a_job_is_held_to_its_share_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_card(monkeypatch, 8)
+    shares: list[float] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
+    monkeypatch.setattr(common, "set_up_processor", lambda _: None)
+    for name in ("cuda", "cpu"):
+        arguments = SimpleNamespace(device=name, gpu_memory=0.3, threads=1)
+        assert common.set_up_device(arguments).type == name
+    assert shares == [0.3]
 
 
 def test_large_networks_get_through_an_image_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ def arguments(tmp_path: Path) -> argparse.Namespace:
         data=data,
         first_seed=0,
         device="cpu",
+        gpu_memory=1.0,
         threads=1,
         checkpoint=tmp_path / "state",
         weights=tmp_path / "weights",
@@ -34,7 +35,7 @@ def identity(arguments: argparse.Namespace, networks: str = "sum") -> str:
     return common.identity(arguments, "train.py", modules, ["weights"], {"networks": networks})
 
 
-@pytest.mark.parametrize("name", ["device", "threads", "checkpoint", "weights"])
+@pytest.mark.parametrize("name", ["device", "gpu_memory", "threads", "checkpoint", "weights"])
 def test_where_and_how_a_job_computes_does_not_matter(
     arguments: argparse.Namespace, name: str
 ) -> None:

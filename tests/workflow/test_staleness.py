@@ -133,7 +133,7 @@ def test_an_override_reruns_its_architecture(finished: Workflow, tmp_path: Path)
 
 
 def test_how_it_is_computed_reruns_nothing(finished: Workflow) -> None:
-    changes = ["device=cuda", "data_source=/some/where else"]
+    changes = ["device=cuda", "gpu_memory=0.5", "data_source=/some/where else"]
     assert finished.jobs("--config", "scale=smoke", *changes) == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from topography.architectures.base import Architecture
-from topography.device import choose_device, set_up_processor
+from topography.device import choose_device, limit_gpu_memory, set_up_processor
 from topography.images import load_images
 from topography.jobs.command_line import settings
 from topography.objective import Objective
@@ -39,6 +39,9 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that say where networks are computed; see `set_up_device`."""
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    parser.add_argument(
+        "--gpu-memory", type=float, default=1.0, help="share of a GPU's memory to use (default 1)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
 
 
@@ -50,9 +53,11 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def set_up_device(arguments: argparse.Namespace) -> torch.device:
-    """The device to compute on; the processor is set up for it."""
+    """The device to compute on; the processor is set up for it, and a GPU's memory limited."""
     set_up_processor(arguments.threads)
-    return choose_device(arguments.device)
+    device = choose_device(arguments.device)
+    limit_gpu_memory(device, arguments.gpu_memory)
+    return device
 
 
 def load_objectives(
@@ -88,7 +93,7 @@ def identity(
     science = {
         name: str(value) if isinstance(value, Path) else value
         for name, value in sorted(vars(arguments).items())
-        if name not in {"device", "threads", "checkpoint", *outputs}
+        if name not in {"device", "gpu_memory", "threads", "checkpoint", *outputs}
     }
     code = code_id(SCRIPTS, script, *modules)
     images = sha256_of_file(arguments.data)

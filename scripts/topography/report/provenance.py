@@ -30,6 +30,8 @@ ABOUT_RUNS = ("logs", "benchmarks", RUN)
 NO_RESULTS = (*ABOUT_RUNS, "checkpoints")
 PNG_START = b"\x89PNG\r\n\x1a\n"
 UNKNOWN = "unknown"
+# Settings that change no result: where data and networks lie is a matter of the machine.
+WITHOUT_EFFECT = ("data_source", "device", "gpu_memory")
 # In the metadata of a figure: what it is called there -> key of its description.
 FIELDS = {
     "Commit": "commit",
@@ -55,9 +57,7 @@ def describe_run(repository: Path, config: Mapping[str, Any], seeds: str) -> dic
     repository: folder with the code. config: the complete configuration; settings that change no
     result, such as the device, do not enter the hash. seeds: as they are to be printed.
     """
-    science = {
-        key: value for key, value in config.items() if key not in ("device", "data_source", "scale")
-    }
+    science = {key: value for key, value in config.items() if key not in (*WITHOUT_EFFECT, "scale")}
     text = json.dumps(science, sort_keys=True)
     return {
         "commit": commit(repository),

@@ -41,13 +41,13 @@ LARGEST_TRAININGS = 64 * 2**20  # bytes
 # Tables of path searches, with their times: a run that finds them searches nothing.
 SEARCHES = "searches"
 SEARCH_STAGES = {"barriers": "find_paths", "converged": "converge_paths"}
-# They change no result, and where the data lie is a matter of the machine.
-NOT_PUBLISHED = ("data_source", "device")
 
 
 def published_configuration(config: Mapping[str, Any]) -> str:
     """The complete configuration as YAML, to be given to Snakemake as a --configfile."""
-    science = {name: value for name, value in config.items() if name not in NOT_PUBLISHED}
+    science = {
+        name: value for name, value in config.items() if name not in provenance.WITHOUT_EFFECT
+    }
     return yaml.safe_dump(science, sort_keys=False, width=100)
 
 
