@@ -38,7 +38,7 @@ rule record_geometry:
         runs=geometry_json,
     shell:
         "exec python scripts/record_geometry.py --data {input.data:q} --runs {params.runs:q}"
-        " --device {resources.device:q} --gpu-memory {resources.gpu_memory} --threads {threads} --records {output.records:q}"
+        " --device {resources.device:q} --gpu-memory {resources.gpu_memory:q} --threads {threads} --records {output.records:q}"
         " --summary {output.summary:q} --probes {output.probes:q} > {log:q} 2>&1"
 
 

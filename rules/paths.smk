@@ -37,7 +37,7 @@ rule find_paths:
         " --train-images {params.images[train]} --test-images {params.images[test]}"
         " --set {input.networks:q} --pairs {input.pairs:q}"
         " --first {wildcards.first} --last {wildcards.last} --path-settings {params.paths:q}"
-        " --device {resources.device:q} --gpu-memory {resources.gpu_memory} --threads {threads} --checkpoint {params.checkpoint:q}"
+        " --device {resources.device:q} --gpu-memory {resources.gpu_memory:q} --threads {threads} --checkpoint {params.checkpoint:q}"
         " --output {output.paths:q} > {log:q} 2>&1"
 
 
@@ -88,7 +88,7 @@ rule converge_paths:
         " --architecture {wildcards.architecture:q} --architecture-settings {params.architecture:q}"
         " --train-images {params.images[train]} --test-images {params.images[test]}"
         " --set {input.networks:q} --pairs {input.pairs:q} --count {params.pairs:q}"
-        " --settings {params.settings:q} --device {resources.device:q} --gpu-memory {resources.gpu_memory} --threads {threads}"
+        " --settings {params.settings:q} --device {resources.device:q} --gpu-memory {resources.gpu_memory:q} --threads {threads}"
         " --checkpoint {params.checkpoint:q} --output {output.searches:q} > {log:q} 2>&1"
 
 

@@ -37,6 +37,6 @@ rule train_networks:
         " --optimizer {wildcards.optimizer:q} --optimizer-settings {params.optimizer:q}"
         " --first-seed {wildcards.first} --last-seed {wildcards.last}"
         " --train-images {params.images[train]} --test-images {params.images[test]}"
-        " --device {resources.device:q} --gpu-memory {resources.gpu_memory} --threads {threads} --checkpoint {params.checkpoint:q}"
+        " --device {resources.device:q} --gpu-memory {resources.gpu_memory:q} --threads {threads} --checkpoint {params.checkpoint:q}"
         " --weights {output.weights:q} --history {output.history:q} --runs {output.runs:q}"
         " > {log:q} 2>&1"
