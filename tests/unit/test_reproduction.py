@@ -206,6 +206,16 @@ def test_an_orphan_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_set_that_cannot_be_put_in_place_leaves_the_former_there(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    with reproduction.replaced(target) as folder:
+        (folder / provenance.MANIFEST).write_text("former")
+    with pytest.raises(storage.StorageError), reproduction.replaced(target) as folder:
+        folder.rmdir()  # so that there is nothing to rename
+    assert (target / provenance.MANIFEST).read_text() == "former"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_what_is_no_published_set_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ProvenanceError, match="no published set"), reproduction.replaced(tmp_path):

@@ -186,7 +186,7 @@ def readme(
         f"{machine()}.",
         "",
         "Results that were there already were kept, even if an earlier version of the code made "
-        f"them. A figure names its commit in the JSON file beside it; for the rest "
+        "them. A figure names its commit in the JSON file beside it; for the rest "
         f"`git log -- {kept}` tells when it came in.",
         "",
         "## Make it again",
@@ -328,5 +328,7 @@ def replaced(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise storage.cannot_write(target, error) from error
     finally:
+        if former.exists() and not target.exists():  # the second rename failed
+            former.rename(target)
         for folder in (temporary, former):
             shutil.rmtree(folder, ignore_errors=True)
