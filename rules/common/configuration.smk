@@ -54,7 +54,7 @@ if SCALE_FILE:
 
 def configuration_sources():
     """What the configuration was merged from, by name, the strongest first."""
-    files = [*([str(SCALE_FILE)] if SCALE_FILE else []), "config.yaml"]
+    files = [str(file) for file in (SCALE_FILE, "config.yaml") if file]
     return [
         (
             "the command line, a profile or --configfile",

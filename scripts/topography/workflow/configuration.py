@@ -116,13 +116,10 @@ def trained_as(config: Settings, variant: str) -> str | None:
 
     Where the default does not join those of the scale, no variant does: all are held against it.
     """
-    architecture = config["differences"]["architecture"]
 
     def training(name: str | None) -> tuple[Settings, ...]:
-        changed = with_variant(config, name)
-        settings = for_architecture(changed, architecture)
-        kept = {key: value for key, value in settings.items() if key not in AFTER_TRAINING}
-        return kept, architecture_settings(changed, architecture)
+        settings, own = _settings_of_variant(config, name)
+        return {key: value for key, value in settings.items() if key not in AFTER_TRAINING}, own
 
     shared = None if training(DEFAULT) == training(None) else DEFAULT
     return shared if training(variant) == training(shared) else variant
@@ -130,12 +127,15 @@ def trained_as(config: Settings, variant: str) -> str | None:
 
 def changes_nothing(config: Settings, variant: str) -> bool:
     """Whether a variant has the settings of the default, be it that an `override` hides its own."""
+    settings = _settings_of_variant(config, variant)
+    return variant != DEFAULT and settings == _settings_of_variant(config, DEFAULT)
+
+
+def _settings_of_variant(config: Settings, variant: str | None) -> tuple[Settings, Settings]:
+    """The overridable sections and the own settings of the architecture that variants are of."""
+    changed = with_variant(config, variant)
     architecture = config["differences"]["architecture"]
-    default, changed = (
-        (for_architecture(one, architecture), architecture_settings(one, architecture))
-        for one in (with_variant(config, name) for name in (DEFAULT, variant))
-    )
-    return variant != DEFAULT and changed == default
+    return for_architecture(changed, architecture), architecture_settings(changed, architecture)
 
 
 def for_architecture(config: Settings, architecture: str) -> dict[str, Any]:
