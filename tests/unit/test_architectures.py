@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from comparison import relative_error
 from reference import data, networks
 from topography.architectures import get_architecture
 from topography.errors import TopographyError
@@ -34,11 +35,6 @@ def vectors_for(name: str, count: int) -> Tensor:
     """Parameter vectors [count, P] of trained size, with different values for every network."""
     scale = 0.3 if name == "lstm" else 0.1
     return data.random_vectors(count, networks.PARAMETER_COUNTS[name], scale, seed=7)
-
-
-def relative_error(value: Tensor, expected: Tensor) -> float:
-    """Largest difference, relative to the largest expected number."""
-    return ((value - expected).abs().max() / expected.abs().max()).item()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,6 +10,7 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
+from comparison import relative_error
 from reference import data, networks
 from reference.lbfgs import Run, run_lbfgs, two_loop_direction
 from topography.architectures import get_architecture
@@ -48,11 +49,6 @@ def run_batched(
         points.append(params)
         losses.append(loss)
     return torch.stack(points), torch.stack(losses)
-
-
-def relative_error(value: Tensor, exact: Tensor) -> float:
-    """Return the largest difference, relative to the largest exact number."""
-    return ((value - exact).abs().max() / exact.abs().max()).item()
 
 
 @pytest.mark.parametrize(("name", "settings"), VARIANTS)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from comparison import relative_error
 from reference import data, networks
 from topography import objective as objective_module
 from topography.architectures import autoencoder, get_architecture, lenet, lstm
@@ -51,11 +52,6 @@ def expected(
     ]
     losses = torch.tensor([loss for loss, _ in pairs], dtype=torch.float64)
     return losses, torch.stack([g for _, g in pairs])
-
-
-def relative_error(value: Tensor, exact: Tensor) -> float:
-    """Return the largest difference, relative to the largest exact number."""
-    return ((value - exact).abs().max() / exact.abs().max()).item()
 
 
 @pytest.fixture

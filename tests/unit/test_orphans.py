@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from clones import REPOSITORY
 from topography.jobs import orphans
+from waiting import wait_until
 
 # Stands for Snakemake: starts a script with the variable that says who it is.
 PARENT = """\
@@ -47,15 +47,6 @@ def start(folder: Path, *, variable: bool, body: str, command: str = "exec ") ->
     wait_until((folder / "pid").exists)
     wait_until(lambda: (folder / "pid").read_text() != "")
     return parent
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that must come; a minute is for busy machines."""
-    for _ in range(1200):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen within a minute")
 
 
 def is_running(pid: int) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from comparison import relative_error
 from reference import data, networks
 from reference.paths import (
     FIRST_MINIMUM,
@@ -54,11 +55,6 @@ def vectors_for(name: str, count: int, seed: int) -> Tensor:
     """Return parameter vectors [count, P] of trained size."""
     scale = 0.3 if name == "lstm" else 0.1
     return data.random_vectors(count, networks.PARAMETER_COUNTS[name], scale, seed=seed)
-
-
-def relative_error(value: Tensor, exact: Tensor) -> float:
-    """Return the largest difference, relative to the largest exact number."""
-    return ((value - exact).abs().max() / exact.abs().max().clamp(min=1e-300)).item()
 
 
 def record_gradients(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:

@@ -6,8 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,9 @@ import pytest
 from chaos import TARGET, Unbroken, one_round, prepare, results, undisturbed
 from clones import REPOSITORY, SMOKE, Workflow
 from topography.storage import StorageError, read_table, read_tensors, write_table, write_tensors
+from waiting import wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes as Linux can")
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that must come; two minutes are for busy machines."""
-    for _ in range(2400):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen within two minutes")
 
 
 # Killed -------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,15 @@ from torch.nn import functional
 from topography.architectures.base import AutogradArchitecture, Parameter, cross_entropy
 
 CLASSES = 10
+
+
+class _Block(NamedTuple):
+    """Two convolutions and the shortcut around them."""
+
+    name: str
+    channels: int
+    halves: bool
+    """The resolution; the shortcut is a convolution then, too."""
 
 
 class ResidualNetwork(AutogradArchitecture):
@@ -42,8 +52,8 @@ class ResidualNetwork(AutogradArchitecture):
         self.image_size = math.prod(image)
         self.groups = groups
         self.stem_stride = stem_stride
-        self.layout = list(_block_layout(channels, blocks))
-        self.parameters = tuple(_parameters(self.image[0], channels, self.layout))
+        self.blocks = list(_blocks(channels, blocks))
+        self.parameters = tuple(_parameters(self.image[0], channels[0], self.blocks))
         pixels = self.image[1] * self.image[2] // stem_stride**2
         self.activation_floats = 8 * pixels * channels[0] * sum(blocks)
 
@@ -64,12 +74,12 @@ class ResidualNetwork(AutogradArchitecture):
         else:
             values = images.unflatten(2, self.image).transpose(0, 1).flatten(1, 2)
         values = self._convolve(values, weights, "stem.", self.stem_stride).relu()
-        for name, stride, projected in self.layout:
-            kept = values
-            values = self._convolve(values, weights, f"{name}.1.", stride).relu()
-            values = self._convolve(values, weights, f"{name}.2.")
-            if projected:
-                kept = self._convolve(kept, weights, f"{name}.shortcut.", stride)
+        for block in self.blocks:
+            kept, stride = values, 2 if block.halves else 1
+            values = self._convolve(values, weights, f"{block.name}.1.", stride).relu()
+            values = self._convolve(values, weights, f"{block.name}.2.")
+            if block.halves:
+                kept = self._convolve(kept, weights, f"{block.name}.shortcut.", stride)
             values = (values + kept).relu()
         pooled = values.mean((2, 3)).unflatten(1, (networks, -1))  # [n, B, C]
         logits = weights["output.weight"] @ pooled.permute(1, 2, 0)
@@ -95,28 +105,21 @@ class ResidualNetwork(AutogradArchitecture):
         )
 
 
-def _block_layout(
-    channels: Sequence[int], blocks: Sequence[int]
-) -> Iterator[tuple[str, int, bool]]:
-    """Name, stride, and whether the shortcut is projected, of each block."""
-    for stage, count in enumerate(blocks):
+def _blocks(channels: Sequence[int], counts: Sequence[int]) -> Iterator[_Block]:
+    for stage, (width, count) in enumerate(zip(channels, counts, strict=True)):
         for number in range(count):
-            narrows = stage > 0 and number == 0
-            yield f"stage_{stage + 1}.{number}", 2 if narrows else 1, narrows
+            yield _Block(f"stage_{stage + 1}.{number}", width, stage > 0 and number == 0)
 
 
-def _parameters(
-    inputs: int, channels: Sequence[int], layout: list[tuple[str, int, bool]]
-) -> Iterator[Parameter]:
-    yield from _convolution("stem.", inputs, channels[0], 3)
-    former = channels[0]
-    for name, _, projected in layout:
-        width = channels[int(name.removeprefix("stage_").split(".")[0]) - 1]
-        yield from _convolution(f"{name}.1.", former, width, 3)
-        yield from _convolution(f"{name}.2.", width, width, 3)
-        if projected:
-            yield from _convolution(f"{name}.shortcut.", former, width, 1)
-        former = width
+def _parameters(inputs: int, stem: int, blocks: Sequence[_Block]) -> Iterator[Parameter]:
+    yield from _convolution("stem.", inputs, stem, 3)
+    former = stem
+    for block in blocks:
+        yield from _convolution(f"{block.name}.1.", former, block.channels, 3)
+        yield from _convolution(f"{block.name}.2.", block.channels, block.channels, 3)
+        if block.halves:
+            yield from _convolution(f"{block.name}.shortcut.", former, block.channels, 1)
+        former = block.channels
     yield Parameter("output.weight", (CLASSES, former), former)
     yield Parameter("output.bias", (CLASSES,), former)
 
