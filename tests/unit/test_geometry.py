@@ -270,6 +270,37 @@ def test_probes_take_the_gradients_of_their_own_images() -> None:
     np.testing.assert_allclose(full["cosine"], expected, rtol=1e-9)
 
 
+def test_further_gradients_are_of_other_images_or_of_labels_dealt_out_anew() -> None:
+    architecture = get_architecture("mlp", hidden=[8])
+    images, labels = data.random_images(40)
+    train_objective = Objective(architecture, images, labels)
+    test_objective = Objective(architecture, *data.random_images(15, seed=1))
+    probes = {"sizes": [4, 16], "size": 8, "minibatches": 3}
+    probed = recorded_runs.probe_objectives(probes, train_objective, test_objective)
+
+    own, minibatches = probed["train"]
+    assert own is train_objective
+    assert [len(minibatch) for minibatch in minibatches] == [4, 4, 4, 16, 16]  # 3 of 16 are not 40
+    for size in (4, 16):
+        taken = torch.cat([minibatch for minibatch in minibatches if len(minibatch) == size])
+        assert len(taken.unique()) == len(taken)
+
+    held_out, minibatches = probed["held out"]
+    assert held_out is test_objective
+    assert [len(minibatch) for minibatch in minibatches] == [8]  # one of 8 in 15
+    assert minibatches[0].max() < 15
+
+    dealt, minibatches = probed["random labels"]
+    assert [len(minibatch) for minibatch in minibatches] == [8, 8, 8]
+    assert torch.equal(dealt.images, images)
+    assert torch.equal(dealt.labels.bincount(), labels.bincount())
+    assert (dealt.labels != labels).double().mean() > 0.5
+
+    again = recorded_runs.probe_objectives(probes, train_objective, test_objective)
+    assert torch.equal(again["random labels"][0].labels, dealt.labels)
+    assert torch.equal(again["train"][1][0], probed["train"][1][0])
+
+
 def test_the_noise_scale_of_independent_gradients_is_found() -> None:
     """Gradients G + noise whose mean square is 50 |G|^2 per image."""
     sizes = np.array([4, 16, 64, 256, 4096])
@@ -334,6 +365,31 @@ def test_a_network_for_another_vocabulary_is_refused(tmp_path: Path) -> None:
         recorded_runs.load_objectives(
             settings, tmp_path / "text.safetensors", architecture, torch.device("cpu")
         )
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_all_images_are_standardised_by_those_of_training(
+    standardise: bool, tmp_path: Path
+) -> None:
+    digits = load_dataset("digits", tmp_path, "download")
+    write_dataset(tmp_path / "digits.safetensors", digits)
+    settings = {
+        "images": {"train": 30, "test": 20},
+        "standardise": standardise,
+        "label_noise": 0.0,
+    }
+    architecture = get_architecture("mlp", hidden=[8])
+    train_objective, test_objective = recorded_runs.load_objectives(
+        settings, tmp_path / "digits.safetensors", architecture, torch.device("cpu")
+    )
+    pixels = digits.train_images[:30].astype(float).reshape(30, -1) / 255
+    test_pixels = digits.test_images[:20].astype(float).reshape(20, -1) / 255
+    mean, deviation = (pixels.mean(), pixels.std(ddof=1)) if standardise else (0.0, 1.0)
+    expected = (pixels - mean) / deviation, (test_pixels - mean) / deviation
+    np.testing.assert_allclose(train_objective.images, expected[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(test_objective.images, expected[1], rtol=1e-5, atol=1e-6)
+    assert torch.equal(train_objective.labels, torch.tensor(digits.train_labels[:30]).long())
+    assert torch.equal(test_objective.labels, torch.tensor(digits.test_labels[:20]).long())
 
 
 def test_label_noise_changes_the_asked_share_and_keeps_the_classes() -> None:

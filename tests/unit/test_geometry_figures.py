@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -20,7 +21,7 @@ from example_results import smallest_font
 from topography import storage
 from topography.datasets import load_dataset, write_dataset
 from topography.figures import geometry
-from topography.figures.geometry_panels import FIGURES
+from topography.figures.geometry_panels import FIGURES, Panel
 from topography.jobs import command_line
 from topography.report import geometry_claims
 from topography.report.claims import VERDICTS
@@ -215,6 +216,31 @@ def made_up_run(
         "settings": {"optimizer_settings": {"batch_size": batch_size}},
     }
     return geometry.Run(notes, records | others)
+
+
+def test_a_curve_shows_the_mean_and_the_extremes_of_steps_and_seeds_beside_the_null() -> None:
+    cosine = np.array([[0.5, 0.1, np.nan, 0.3, 0.2, 0.4, -1, -1], [0.7] * 6 + [-1, -1]])
+    panel = Panel("title", "cosine", ("a/run",))
+    table = geometry.shown_numbers([panel], {"a/run": made_up_run(cosine)}, pd.DataFrame())
+    # Fewer steps than bins, so that each is a point; two to an epoch, and the last epoch left out.
+    np.testing.assert_allclose(table["position"], [0.25, 0.75, 1.25, 1.75, 2.25, 2.75])
+    np.testing.assert_allclose(table["mean"], [0.6, 0.4, 0.7, 0.5, 0.45, 0.55])
+    np.testing.assert_allclose(table["low"], [0.5, 0.1, 0.7, 0.3, 0.2, 0.4])
+    np.testing.assert_allclose(table["high"], 0.7)
+    np.testing.assert_allclose(table["comparison"], [1 / math.sqrt(8 - step) for step in range(6)])
+
+    steps = np.tile(np.linspace(0.1, 0.2, 4 * 90), (1, 1))  # 270 count, in 60 bins
+    long = geometry.shown_numbers([panel], {"a/run": made_up_run(steps)}, pd.DataFrame())
+    assert len(long) == geometry.BINS
+    edges = np.linspace(0, 270, 61).round().astype(int)
+    means = [steps[0, start:end].mean() for start, end in itertools.pairwise(edges)]
+    np.testing.assert_allclose(long["mean"], means)
+
+    seeds = Panel("title", "cosine", ("a/run",), kind="seeds")
+    table = geometry.shown_numbers([seeds], {"a/run": made_up_run(cosine)}, pd.DataFrame())
+    one = table[table["series"] == "seed 0"]
+    np.testing.assert_allclose(one["mean"], [0.5, 0.1, 0.3, 0.2, 0.4])
+    np.testing.assert_allclose(table[table["series"] == "seed 1"]["mean"], 0.7)
 
 
 def judged(measure: str, of: list, limits: list, runs: dict) -> pd.Series:
