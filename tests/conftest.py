@@ -2,6 +2,12 @@
 
 import sys
 
+from hypothesis import settings
+
+# The same examples in every run, however long they take on a busy machine.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
+
 
 def pytest_runtest_setup() -> None:
     """Let very small numbers be numbers again.

@@ -340,7 +340,81 @@ def test_three_runs_decide_nothing():
     for table in few.selections.values():
         table["kept"] = table["rank"] <= 3
     row = judged(claim("longer_vectors", ["lbfgs_train", "sgd_test"]), measured=few).iloc[0]
-    assert (row["verdict"], row["note"]) == (claims.INCONCLUSIVE, "fewer than 4 runs")
+    assert row["verdict"] == claims.INCONCLUSIVE
+    assert row["note"] == "fewer than 4 runs, or pairs of them"
+
+
+def joined(pairs: list[tuple[int, int]], heights: np.ndarray) -> pd.DataFrame:
+    """Barriers of some pairs of the runs."""
+    table = pd.DataFrame(pairs, columns=["i", "j"])
+    return table.assign(height=heights, barrier=heights)
+
+
+def test_intervals_of_barriers_are_those_of_runs_drawn_one_by_one():
+    """A plain bootstrap, of heights that overlap, with 10 pairs of SGD and 6 of L-BFGS."""
+    generator = np.random.default_rng(0)
+    pairs = {
+        "sgd": [(i, j) for i in range(5) for j in range(i + 1, 5)],
+        "lbfgs": [(i, j) for i in range(2, 6) for j in range(i + 1, 6)],
+    }
+    heights = {
+        "sgd": generator.normal(size=10),
+        "lbfgs": generator.normal(0.7, 1, size=6),
+    }
+    tables = {name: joined(pairs[name], heights[name]) for name in pairs}
+    measured = results(
+        barriers={("train", "fcp", f"{name}_train"): table for name, table in tables.items()}
+    )
+    row = judged(
+        claim("lower_barriers", ["train", "sgd_train", "lbfgs_train"]), measured=measured
+    ).iloc[0]
+    assert row["runs"] == 4  # that the fewer pairs join
+
+    def drawn(name: str) -> np.ndarray:
+        """Heights of the pairs of two different runs among as many runs drawn as there are."""
+        counts = np.bincount(generator.integers(RUNS, size=RUNS), minlength=RUNS)
+        times = [counts[i] * counts[j] for i, j in pairs[name]]
+        return np.repeat(heights[name], times)
+
+    chances = []
+    while len(chances) < 4000:
+        sgd, lbfgs = drawn("sgd"), drawn("lbfgs")
+        if len(sgd) and len(lbfgs):
+            chances.append((sgd[:, None] < lbfgs).mean())
+    low, high = claims.interval(np.array(chances), 4)
+    assert row["ours"] == pytest.approx((heights["sgd"][:, None] < heights["lbfgs"]).mean())
+    assert row["interval_low"] == pytest.approx(low, abs=0.05)
+    assert row["interval_high"] == pytest.approx(high, abs=0.05)
+
+
+def test_three_pairs_decide_nothing_however_many_runs_they_join():
+    tables = {
+        ("train", "fcp", name): joined([(0, 1), (2, 3), (4, 5)], np.full(3, height))
+        for name, height in (("sgd_train", 1.0), ("lbfgs_train", 2.0))
+    }
+    chosen = claim("lower_barriers", ["train", "sgd_train", "lbfgs_train"])
+    row = judged(chosen, measured=results(barriers=tables)).iloc[0]
+    assert (row["ours"], row["verdict"]) == (1.0, claims.INCONCLUSIVE)
+    assert "or pairs of them" in row["note"]
+
+
+@pytest.mark.parametrize(("runs", "verdict"), [(5, claims.INCONCLUSIVE), (6, claims.AGREES)])
+def test_five_runs_do_not_tell_their_own_checkpoints_apart(runs: int, verdict: str):
+    pairs = [(i, j) for i in range(runs) for j in range(i + 1, runs)]
+    tables = {
+        ("train", "fcp", name): joined(pairs, np.full(len(pairs), height))
+        for name, height in (("sgd_test", 1.0), ("sgd_train", 2.0))
+    }
+    chosen = claim("lower_barriers", ["train", "sgd_test", "sgd_train"])
+    assert judged(chosen, measured=results(barriers=tables)).iloc[0]["verdict"] == verdict
+
+
+def test_one_pair_of_many_runs_is_missing_in_most_resamples():
+    pairs = [(0, 1), (2, 3), (4, 5), (6, 7)]
+    weights = claims.pair_counts(claims.resampled_runs(RUNS, "x"), *np.array(pairs).T)[:, :1]
+    few = measures.Measurement(claims.weighted_mean(np.ones(1), weights), 4, "")
+    (low, _), note = few.interval()
+    assert np.isnan(low) and note == "too few pairs for resamples of the runs"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,6 +101,21 @@ def test_the_effect_size_is_that_of_mann_whitney(first, second):
     assert ours == pytest.approx([expected])
 
 
+def test_a_run_that_was_drawn_twice_counts_twice_in_an_effect_size():
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(size=6), generator.normal(0.5, 1, size=9)
+    counts = [generator.integers(4, size=(30, len(values))) for values in (first, second)]
+    ours = claims.probability_of_superiority(first, second, *(c.astype(float) for c in counts))
+    for row, value in enumerate(ours):
+        drawn = [
+            np.repeat(values, times[row])
+            for values, times in zip((first, second), counts, strict=True)
+        ]
+        expected = stats.mannwhitneyu(*drawn).statistic / (len(drawn[0]) * len(drawn[1]))
+        assert value == pytest.approx(expected)
+    assert len(np.unique(ours)) > 20
+
+
 def test_counts_of_pairs_are_those_of_runs_drawn_one_by_one():
     generator = np.random.default_rng(0)
     i, j = np.triu_indices(5, k=1)
@@ -141,6 +157,14 @@ def test_the_interval_over_runs_covers_what_one_over_pairs_misses():
 def test_fewer_than_four_runs_have_no_interval():
     assert np.isnan(claims.interval(np.ones(10), 3)).all()
     assert np.isnan(claims.interval(np.ones(10), 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [([(0, 1), (2, 3), (4, 5)], 3), ([(0, 1), (0, 2), (1, 2)], 3), ([(0, 4)], 1)],
+)
+def test_pairs_are_no_more_independent_than_they_or_their_runs_are(pairs, expected):
+    assert claims.independent(pd.DataFrame(pairs, columns=["i", "j"])) == expected
 
 
 def test_resamples_draw_as_many_runs_as_there_are_and_others_for_another_purpose():

@@ -128,6 +128,17 @@ def test_few_runs_decide_nothing(tmp_path):
     assert convergence.efforts(searches)["fine_height_low"].isna().all()
 
 
+def test_three_pairs_decide_nothing_however_many_runs_they_join(tmp_path):
+    tables = {}
+    for name, heights in (("lbfgs_train", [1.0, 0.8, 0.7]), ("sgd_train", [0.5, 0.3, 0.2])):
+        table = search(heights)
+        tables[name] = table[table["pair"].isin([0, 9, 14])]  # (0, 1), (2, 3), (4, 5)
+        assert np.unique(tables[name][["i", "j"]]).tolist() == list(range(RUNS))
+    searches = read(tmp_path, **tables)
+    assert set(convergence.orderings(searches, TERMS)["verdict"]) == {claims.INCONCLUSIVE}
+    assert convergence.efforts(searches)["fine_height_low"].isna().all()
+
+
 def test_intervals_are_those_of_runs_drawn_one_by_one(tmp_path):
     """A plain bootstrap: draw runs, and take every pair of two different drawn ones."""
     table = search([1.0], spread=0.2)
@@ -183,7 +194,7 @@ def test_one_sentence_per_architecture_says_who_is_lower_by_how_much(tmp_path):
     (sentence,) = convergence.sentences(convergence.orderings(searches, TERMS))
     assert sentence.startswith("FCP: heights of train weights: the ordering reverses so far (")
     assert "SGD lower by 0.5 [0.5, 0.5] after 100 steps with 20 terms" in sentence
-    assert "higher by 0.1 [0.1, 0.1] converged" in sentence
+    assert "higher by 0.1 [0.1, 0.1] at last" in sentence
     assert sentence.endswith(
         "Searched: 15 pairs of 6 networks of each set. "
         "Settled: of train weights 0 % of the paths of SGD and 100 % of those of L-BFGS."
@@ -205,6 +216,22 @@ def test_the_figure_has_looks_for_any_number_of_terms(tmp_path):
     )
     legend = figure.draw(convergence.efforts(searches)).legends[0]
     assert "6 terms" in [text.get_text() for text in legend.texts]
+
+
+def test_the_figure_marks_the_ends_that_are_not_far_below_all_heights(tmp_path):
+    searches = read(
+        tmp_path,
+        lbfgs_test=search([1.0, 0.8, 0.6]).assign(start_loss=0.6, end_loss=0.2),
+        lbfgs_train=search([1.0, 0.8, 0.6]).assign(start_loss=1e-8, end_loss=2e-8),
+    )
+    (axes,) = figure.draw(convergence.efforts(searches)).axes
+    level = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    assert level == pytest.approx([0.6])
+    assert axes.get_ylim()[0] > 0.1
+
+
+def test_no_difference_is_written_without_a_sign():
+    assert convergence._gap(-0.003, -0.0077, 0.0) == "higher by 0.003 [0, 0.0077]"
 
 
 def test_the_commands_make_tables_a_figure_and_a_section_of_the_report(tmp_path, monkeypatch):

@@ -126,6 +126,12 @@ def test_panels_show_what_the_csv_says(tmp_path, pairs):
         assert len(drawn) == 8  # a filled shape and an outline per set
         for shape, (_, bins) in zip(drawn[::2], panel.groupby("set", sort=False), strict=True):
             np.testing.assert_array_equal(shape, bins["count"])
+        for lines, (_, bins) in zip(
+            axes.collections, panel.groupby("set", sort=False), strict=True
+        ):
+            counts = bins["count"].to_numpy()
+            tops = [line[:, 1].max() for line in lines.get_segments()]
+            assert tops == np.minimum(counts[:-1], counts[1:]).tolist()  # between bins, not beyond
     assert figure.axes[0].get_xlabel() == "Path height $H$, train landscape (nats)"
     assert "mean squared error" in figure.axes[1].get_xlabel()
     assert len(figure.legends) == 1

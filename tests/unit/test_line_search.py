@@ -76,7 +76,7 @@ tolerances = st.sampled_from([0.0, 1e-4, 1e-2])
 norms = st.sampled_from([1e-6, 1e-2, 1.0, 100.0])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     lines=st.lists(st.tuples(functions, norms), min_size=1, max_size=5),
     budget=budgets,
@@ -106,7 +106,7 @@ def test_batched_searches_equal_scalar_ones(
         assert found == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(function=functions, norm=norms, budget=budgets, tolerance=tolerances)
 def test_promises_of_the_line_search(
     function: Function, norm: float, budget: int, tolerance: float
@@ -221,7 +221,7 @@ def test_budget_below_one_is_refused() -> None:
         search_one(slope(1.0), budget=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(centre=st.floats(0.01, 30), curvature=st.floats(0.1, 10))
 def test_the_minimum_is_found_wherever_it_lies(centre: float, curvature: float) -> None:
     """Brackets at 0 and beyond, with the minimum at either side of their inner point."""

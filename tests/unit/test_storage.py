@@ -26,9 +26,7 @@ from topography.storage import (
     write_tensors,
 )
 
-FAST = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FAST = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TENSORS = {
     "seeds": np.array([0, 7], dtype=np.int64),
     "weights": np.array([[0.1, -2.0, 3.5], [4.0, 5.0, np.nan]], dtype=np.float32),

@@ -74,6 +74,13 @@ def test_markdown_has_the_shape_of_table_1(losses):
     assert lines[5].startswith("| LSTM | 1.11e+01 |")
 
 
+def test_caption_says_which_networks_have_how_many_runs(losses):
+    fcp = losses[losses["architecture"] == "fcp"]
+    few = pd.concat([losses, fcp.assign(architecture="lenet", runs=1)])
+    caption = tables.loss_markdown(few, "smoke", "digits").splitlines()[0]
+    assert "over independent runs, 2 of FCP and LSTM, 1 of LeNet. Scale smoke" in caption
+
+
 def test_absent_optimizer_is_a_dash_and_a_new_one_has_columns():
     selections = {
         ("fcp", "lbfgs"): selection_table(1),

@@ -108,10 +108,9 @@ def loss_markdown(
         ]
         parameters = str(losses.loc[losses["architecture"] == architecture, "parameters"].iloc[0])
         body.append([architecture_label(architecture), *numbers, parameters])
-    runs = "/".join(str(number) for number in sorted(losses["runs"].unique()))
     caption = (
         f"Table 1. Average train loss (weights at the minimum of the train loss) and test loss "
-        f"(weights at the minimum of the test loss) over {runs} independent runs. "
+        f"(weights at the minimum of the test loss) over {_runs(losses)}. "
         f"{_origin(scale, dataset, imported)}"
     )
     return _markdown(caption, ["NN", *header, "N_prm"], body)
@@ -172,6 +171,16 @@ def _origin(scale: str, dataset: str, imported: Sequence[str]) -> str:
         for architecture, optimizer in (name.split("/") for name in imported)
     ]
     return f"{origin} Weights from elsewhere: {', '.join(names)}."
+
+
+def _runs(losses: pd.DataFrame) -> str:
+    """How many runs were kept of each optimizer, and where numbers differ, of which networks."""
+    counts = losses.groupby("architecture", sort=False)["runs"].first()
+    if counts.nunique() == 1:
+        return f"{counts.iloc[0]} independent runs"
+    parts = counts.groupby(counts, sort=False).groups.items()
+    names = (f"{count} of {' and '.join(map(architecture_label, own))}" for count, own in parts)
+    return f"independent runs, {', '.join(names)}"
 
 
 def _scientific(value: float | None) -> str:

@@ -1,6 +1,7 @@
 """Figure 4 converged: how heights fall as the search for paths goes on."""
 
 import itertools
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,10 +20,12 @@ COLUMNS = [
 MARKERS = ("o", "s", "^", "D")  # of numbers of terms, the fewest first
 LINES = ("-", "--", "-.", ":")
 BAND_OPACITY = 0.15
+ENDS = {"linestyle": (0, (1, 1.5)), "linewidth": 0.9}
 
 
 def draw(numbers: pd.DataFrame) -> Figure:
-    """One panel per architecture; a line with its 95 % band per set and number of terms.
+    """One panel per architecture; a line with its 95 % band per set and number of terms, and a
+    level one at the mean loss of the higher end, below which no path of the set can get.
 
     numbers: rows of `topography.report.convergence.efforts`.
     """
@@ -36,11 +39,13 @@ def draw(numbers: pd.DataFrame) -> Figure:
         for (name, count), line in chosen.groupby(["set", "terms"], sort=False):
             _draw_line(axes, line, colours[name], *looks[count])
         _name_axes(axes, chosen, architecture)
+        _draw_ends(axes, chosen, colours)
     entries = {set_label(name): Patch(color=colour) for name, colour in colours.items()}
     for count, (marker, line) in looks.items():
         entries[f"{count} terms"] = Line2D(
             [], [], color=style.INK, marker=marker, markersize=3.5, linestyle=line
         )
+    entries["loss of the higher end"] = Line2D([], [], color=style.INK, **ENDS)
     entries["steps of Figure 4"] = Line2D([], [], color=style.FAINT, linestyle=":")
     style.add_legend(figure, entries)
     return figure
@@ -60,6 +65,17 @@ def _draw_line(axes: Axes, line: pd.DataFrame, colour: str, marker: str, dashes:
         alpha=BAND_OPACITY,
         linewidth=0,
     )
+
+
+def _draw_ends(axes: Axes, numbers: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    """The mean loss of the higher end of each set, unless all heights lie far above it."""
+    limits = axes.get_ylim()
+    for name, lines in numbers.groupby("set", sort=False):
+        first = lines.iloc[0]  # all numbers of terms and steps are of the same pairs
+        end = first["fine_height"] - first["barrier"]
+        if end > limits[0]:
+            axes.axhline(end, color=colours[name], **ENDS)
+    axes.set_ylim(limits)
 
 
 def _name_axes(axes: Axes, numbers: pd.DataFrame, architecture: str) -> None:

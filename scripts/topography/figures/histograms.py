@@ -14,6 +14,7 @@ from topography.figures import style
 from topography.naming import set_label, split_set
 
 FILL = 0.45  # opacity
+BETWEEN_BINS = 0.5  # width of lines, points
 LOGARITHMIC_FROM = 50  # ratio of the largest to the smallest value
 
 
@@ -65,11 +66,15 @@ def histogram_table(samples: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataF
 
 
 def draw_histograms(axes: Axes, panel: pd.DataFrame, colours: Mapping[str, str]) -> None:
-    """Draw the histograms of one panel: filled, and outlined where they overlap."""
+    """Draw the histograms of one panel: filled, outlined where they overlap, and with thin lines
+    between bins, which would look like one where they are equally high."""
     for name, bins in panel.groupby("set", sort=False):
         edges = np.append(bins["bin_left"], bins["bin_right"].iloc[-1])
-        axes.stairs(bins["count"], edges, fill=True, color=colours[name], alpha=FILL)
-        axes.stairs(bins["count"], edges, zorder=2, **_outline(name, colours))
+        counts = bins["count"].to_numpy()
+        axes.stairs(counts, edges, fill=True, color=colours[name], alpha=FILL)
+        axes.stairs(counts, edges, zorder=2, **_outline(name, colours))
+        shared = np.minimum(counts[:-1], counts[1:])
+        axes.vlines(edges[1:-1], 0, shared, color=colours[name], linewidth=BETWEEN_BINS)
     low, high = panel["bin_left"].min(), panel["bin_right"].max()
     if is_logarithmic(low, high):
         style.label_logarithmic_axis(axes, "x", low, high)

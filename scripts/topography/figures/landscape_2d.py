@@ -12,7 +12,6 @@ from topography.figures import style
 
 STRAIGHT = "straight"
 PENALTY_PREFIX = "penalty_"
-STRAIGHT_COLOUR = "#1f77b4"
 PATH_COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c")  # blue, orange, green, as in the paper
 HEIGHT = 3.3  # inches
 LEVELS = 20
@@ -67,13 +66,13 @@ def draw(numbers: pd.DataFrame, tensors: Mapping[str, np.ndarray]) -> Figure:
     entries = {}
     for order, (name, path) in enumerate(numbers.groupby("path", sort=False)):
         if name == STRAIGHT:
-            label, look = "straight line", {"color": STRAIGHT_COLOUR, "linestyle": "--"}
+            label, look = "straight line", {"color": style.INK, "linestyle": "--"}
             map_axes.plot(path["x"], path["y"], **look)
         else:
             label, look = rf"$\lambda$ = {path['penalty'].iloc[0]:g}", {"color": next(colours)}
             map_axes.plot(path["x"], path["y"], linewidth=0.7, marker=".", markersize=3, **look)
         (entries[label],) = profile_axes.plot(path["t"], path["loss"], **look)
-        _label_height(profile_axes, path[path["highest"]].iloc[0], order)
+        _label_height(profile_axes, path[path["highest"]].iloc[0], order, look["color"])
     _name_ends(map_axes, numbers[numbers["path"] == STRAIGHT])
     map_axes.set(xlabel=r"$x$", ylabel=r"$y$", aspect="equal")
     profile_axes.set(xlabel=r"Curve parameter $t$", ylabel=r"Loss $f(x(t), y(t))$", xlim=(0, 1))
@@ -113,19 +112,20 @@ def _name_ends(axes: Axes, straight: pd.DataFrame) -> None:
         axes.annotate(name, (end["x"], end["y"]), offset, textcoords="offset points", fontsize=9)
 
 
-def _label_height(axes: Axes, top: pd.Series, order: int) -> None:
-    """Black dot at the height of a path; its name and value in a list on the left."""
-    axes.plot(top["t"], top["loss"], "o", color="black", markersize=4, zorder=3)
+def _label_height(axes: Axes, top: pd.Series, order: int, colour: str) -> None:
+    """Dot at the height of a path; its name and value in a list on the left, in its colour."""
+    axes.plot(top["t"], top["loss"], "o", color=colour, markersize=4, zorder=3)
     axes.annotate(
         rf"$H_{order}$ = {top['loss']:.3f}",
         (top["t"], top["loss"]),
         (0.05, 0.93 - 0.09 * order),
         textcoords="axes fraction",
         va="center",
+        color=colour,
         arrowprops={
             "arrowstyle": "-",
             "relpos": (1, 0.5),
-            "color": style.FAINT,
+            "color": colour,
             "linewidth": 0.5,
             "shrinkB": 2,
         },

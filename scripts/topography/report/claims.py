@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 
 from topography import seeding
@@ -26,6 +27,8 @@ RESAMPLES = 20_000
 RESAMPLING_SEED = 0
 # With three runs a side, even a complete separation has p = 0.1 in a two-sided Mann-Whitney test.
 FEWEST_RUNS = 4
+# Where both sides are of the same runs, five that all tell the same have p = 0.06 in a sign test.
+FEWEST_OF_THE_SAME_RUNS = 6
 UNBOUNDED = 1e9  # how files of claims write "no upper limit"
 
 
@@ -155,6 +158,14 @@ def pair_counts(counts: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     counts: [R, runs]; i, j: the two runs of each pair [pairs]. Returns [R, pairs].
     """
     return counts[:, i] * counts[:, j]
+
+
+def independent(pairs: pd.DataFrame) -> int:
+    """How many values of pairs, in columns i and j, can be independent at most: as many as there
+    are runs that they join, or pairs. A mean of three pairs has no better interval than of three
+    runs, however many these join.
+    """
+    return min(len(np.unique(pairs[["i", "j"]])), len(pairs))
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -78,14 +78,14 @@ def efforts(searches: Searches) -> pd.DataFrame:
         for terms, search in table.groupby("terms"):
             columns = {measure: _by_steps(search, measure) for measure in MEASURES}
             pairs = columns["fine_height"].index.to_frame()
-            weights, joined = _pair_weights(pairs, architecture, name), len(_runs(pairs))
+            weights = _pair_weights(pairs, architecture, name)
             for steps in columns["fine_height"]:
                 row = {"architecture": architecture, "set": name, "terms": terms, "steps": steps}
                 row["pairs"] = len(pairs)
                 row["searched_on"] = int((search["steps"] == steps).sum())
                 for measure, values in columns.items():
                     means = claims.weighted_mean(values[steps].to_numpy(), weights)
-                    row |= _with_interval(measure, means, joined)
+                    row |= _with_interval(measure, means, claims.independent(pairs))
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -158,14 +158,14 @@ def _clause(row: Any) -> str:
     answer = row.verdict if row.verdict == claims.INCONCLUSIVE else f"the ordering {row.verdict}"
     return (
         f"{MEASURES[row.measure]} of {row.weights} weights: {answer} (SGD {first} after "
-        f"{row.steps} steps with {row.terms} terms, {converged} converged)"
+        f"{row.steps} steps with {row.terms} terms, {converged} at last)"
     )
 
 
 def _gap(value: float, low: float, high: float) -> str:
     """Such as "lower by 0.12 [0.1, 0.15]"; the brackets hold the interval of the same side."""
     side, sign = ("lower", 1) if value >= 0 else ("higher", -1)
-    ends = sorted((sign * low, sign * high))
+    ends = sorted((sign * low + 0.0, sign * high + 0.0))  # + 0.0: no -0
     interval = "" if np.isnan(ends).any() else f" [{ends[0]:.3g}, {ends[1]:.3g}]"
     return f"{side} by {abs(value):.3g}{interval}"
 
@@ -208,6 +208,7 @@ def _ordering(
     ]
     row["runs"] = min(len(_runs(values.index.to_frame())) for values in pairs)
     row["pairs"] = min(map(len, pairs))
+    independent = min(claims.independent(values.index.to_frame()) for values in pairs)
     gaps = {}
     for effort, values in (("first", firsts), ("converged", pairs)):
         lbfgs, sgd = (
@@ -217,7 +218,7 @@ def _ordering(
         gap = claims.weighted_mean(lbfgs, weights[0]) - claims.weighted_mean(sgd, weights[1])
         chance = claims.probability_of_superiority(lbfgs, sgd, *weights)
         for name, resampled in ((effort, gap), (f"{effort}_probability", chance)):
-            row |= _with_interval(name, resampled, row["runs"])
+            row |= _with_interval(name, resampled, independent)
         gaps[effort] = (row[effort], row[f"{effort}_low"], row[f"{effort}_high"])
     for name, table in zip(names, tables, strict=True):
         last = table[table["terms"] == table["terms"].max()].groupby("pair").last()
@@ -230,7 +231,8 @@ def _ordering(
 
 
 def _with_interval(name: str, values: np.ndarray, runs: int) -> dict[str, float]:
-    """A value and its interval, of values [1 + R]; NaN for the interval with too few runs."""
+    """A value and its interval, of values [1 + R]; NaN for the interval with too few runs (see
+    `claims.independent`)."""
     low, high = claims.interval(values[1:], runs)
     return {name: float(values[0]), f"{name}_low": low, f"{name}_high": high}
 

@@ -60,7 +60,7 @@ def judge(claims: Sequence[Mapping[str, Any]], runs: Runs, probes: pd.DataFrame)
                 "measured": values.mean(),
                 "lowest_seed": values.min(),
                 "highest_seed": values.max(),
-                "seeds": len(values),
+                "values": len(values),
                 "null_model": null,
                 "verdict": _verdict(values, null, low, high),
             }
@@ -88,10 +88,15 @@ def markdown(table: pd.DataFrame, scale: str, datasets: str) -> str:
         null = "" if np.isnan(row.null_model) else f"{row.null_model:.3g}"
         lines.append(
             f"| {row.section} | {row.statement} | {_interval(row.expected_low, row.expected_high)} "
-            f"| {row.measured:.3g} ({_interval(row.lowest_seed, row.highest_seed)}) | {null} "
+            f"| {row.measured:.3g}{_spread(row)} | {null} "
             f"| {row.verdict} |"
         )
     return "\n".join([*lines, ""])
+
+
+def _spread(row: Any) -> str:
+    """The interval of a row in brackets, empty where one number was measured of all seeds."""
+    return f" ({_interval(row.lowest_seed, row.highest_seed)})" if row.values > 1 else ""
 
 
 def _interval(low: float, high: float) -> str:
@@ -137,9 +142,11 @@ def budget_ratio(of: Sequence[str], runs: Runs, probes: pd.DataFrame) -> Measure
     """Mean cosine of one budget over another's, in the epochs that both show but the first."""
     long, short = (runs[name] for name in of)
 
+    seeds = min(len(run.notes["seeds"]) for run in (long, short))
+
     def ratio(quantity: str) -> np.ndarray:
-        few = _epoch_means(short, quantity)
-        return _epoch_means(long, quantity)[:, 1 : few.shape[1]].mean(1) / few[:, 1:].mean(1)
+        many, few = (_epoch_means(run, quantity)[:seeds] for run in (long, short))
+        return many[:, 1 : few.shape[1]].mean(1) / few[:, 1:].mean(1)
 
     return Measurement(ratio("cosine"), float(ratio("null_cosine").mean()))
 

@@ -32,8 +32,10 @@ class NotMeasured(Exception):
 class Measurement:
     """values: [1 + R], of the results and of their resamples, or [1] where nothing is random.
 
-    runs: how many runs each set has, the fewest. method: how it was tested. p_value: two-sided,
-    NaN where the method gives none. beside: what else a reader should know, which is not judged.
+    runs: how many runs each set has, the fewest; of pairs of runs, as many as are joined, or as
+    there are pairs where that is less. method: how it was tested. p_value: two-sided, NaN where the
+    method gives none. beside: what else a reader should know, which is not judged. fewest: runs
+    without which there is no interval.
     """
 
     values: np.ndarray
@@ -41,13 +43,16 @@ class Measurement:
     method: str
     p_value: float = np.nan
     beside: str = ""
+    fewest: int = claims.FEWEST_RUNS
 
     def interval(self) -> tuple[tuple[float, float], str]:
         """The 95 % interval, and why there is none if so."""
         if len(self.values) == 1:
             return (float(self.values[0]),) * 2, ""
-        few = f"fewer than {claims.FEWEST_RUNS} runs" if self.runs < claims.FEWEST_RUNS else ""
-        return claims.interval(self.values[1:], self.runs), few
+        if self.runs < self.fewest:
+            return (np.nan, np.nan), f"fewer than {self.fewest} runs, or pairs of them"
+        low, high = claims.interval(self.values[1:], self.runs)
+        return (low, high), "too few pairs for resamples of the runs" if np.isnan(low) else ""
 
 
 @dataclass(frozen=True)
@@ -223,13 +228,15 @@ def lower_barriers(results: Results, architecture: str, of: Sequence[str]) -> Me
         first, second = (table[column].to_numpy(float) for table in tables)
         return claims.probability_of_superiority(second, first, weights[1], weights[0])
 
-    runs = _fewest_runs(results, architecture, names)
-    barriers = Measurement(probability("barrier"), runs, OVER_PAIRS)
+    runs = min(claims.independent(table) for table in tables)
+    same = len({split_set(name)[0] for name in names}) == 1
+    fewest = claims.FEWEST_OF_THE_SAME_RUNS if same else claims.FEWEST_RUNS
+    barriers = Measurement(probability("barrier"), runs, OVER_PAIRS, fewest=fewest)
     (low, high), _ = barriers.interval()
     beside = f"above the ends {barriers.values[0]:.3g}"
     if not np.isnan(low):
         beside += f" [{low:.3g}, {high:.3g}]"
-    return Measurement(probability("height"), runs, OVER_PAIRS, beside=beside)
+    return Measurement(probability("height"), runs, OVER_PAIRS, beside=beside, fewest=fewest)
 
 
 def longer_vectors(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
@@ -291,9 +298,11 @@ def _mean_product(results: Results, architecture: str, first: str, second: str) 
     optimizers = [split_set(name)[0] for name in (first, second)]
     seeds = [results.kept(architecture, name)["seed"].to_numpy() for name in optimizers]
     weights = [results.weights(architecture, name) for name in optimizers]
-    i, j = np.nonzero(seeds[0][:, None] != seeds[1])
-    products = results.products[architecture, first, second][i, j]
-    return claims.weighted_mean(products, weights[0][:, i] * weights[1][:, j])
+    different = seeds[0][:, None] != seeds[1]
+    products = results.products[architecture, first, second] * different
+    total = ((weights[0] @ products) * weights[1]).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return total / ((weights[0] @ different) * weights[1]).sum(axis=1)
 
 
 def separation(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
