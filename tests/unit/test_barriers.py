@@ -102,7 +102,12 @@ def test_a_path_of_another_set_is_an_error(asked):
 
 @pytest.mark.parametrize(
     ("tensor", "column"),
-    [("losses", "height"), ("fine_losses", "fine_height"), ("straight_losses", "straight_height")],
+    [
+        ("losses", "height"),
+        ("fine_losses", "fine_height"),
+        ("straight_losses", "straight_height"),
+        ("step_losses", "step_losses"),
+    ],
 )
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_single_loss_that_is_not_finite_is_an_error(asked, tensor, column, value):

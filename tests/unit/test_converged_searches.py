@@ -105,6 +105,32 @@ def test_start_and_end_are_those_of_the_pair():
     assert table["end_loss"].tolist() == pytest.approx([3, 1])
 
 
+@pytest.mark.parametrize(("third", "settles"), [(0.504, True), (0.8, False)])
+def test_a_barrier_that_came_back_up_has_not_settled(third: float, settles: bool):
+    """Barriers change from measurement to measurement, and the last doubling changes nothing."""
+    levels, steps = {10: 1.0, 20: 0.5, 40: third, 80: third, 160: 0.4}, []
+    flat = FunctionLandscape(lambda points: 0.0 * points[:, 0])
+
+    def at(step: int) -> Landscape:
+        steps.append(step)
+        return flat
+
+    def hill(points: Tensor) -> Tensor:
+        return levels[steps[-1] + 1] * (1 - points[:, 0].square()).clamp(min=0.0)
+
+    ends = torch.tensor([[-1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    rows = converged_searches.search(
+        FunctionLandscape(hill),
+        ends,
+        torch.tensor([[0, 1]]),
+        settings(terms=[2], doublings=4, tolerance=0.01),
+        landscape_at=at,
+    )
+    table = pd.DataFrame(rows, columns=list(converged_searches.COLUMNS))
+    assert table["fine_height"].tolist() == pytest.approx([*levels.values()][: len(table)])
+    assert table["steps"].iloc[-1] == (40 if settles else 160)
+
+
 def test_the_mean_forgets_all_but_the_last_part_of_the_search():
     """Step n of N counts as n^8 within the accuracy of 1 / N, from the first measurement on."""
     chosen, last = settings({"keep": "mean"}), 409

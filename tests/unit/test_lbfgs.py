@@ -256,8 +256,12 @@ def test_unusable_pairs_and_directions_drop_the_history(kind: str) -> None:
     elif kind == "NaN":
         changes[0, 0, 3] = math.nan
     else:
-        steps[0, 1], changes[0, 1] = 1e-200 * steps[0, 1], 1e-200 * changes[0, 1]
+        axis = torch.eye(DIMENSION, dtype=torch.float64)[0]
+        steps[0, 1], changes[0, 1] = 1e150 * axis, 1e-160 * axis
     gradient = data.random_vectors(1, DIMENSION, 1.0)
+    if kind == "infinite":
+        plain = two_loop_direction(gradient[0], list(steps[0]), list(changes[0]), 0.0)
+        assert not plain.isfinite().all()  # though both pairs have a positive curvature
     directions, kept = search_directions(gradient, steps, changes, counts, 0.0)
     assert kept.tolist() == [0]
     assert torch.equal(directions, gradient)

@@ -10,6 +10,7 @@ from torch import Tensor
 from reference import data
 from topography.architectures import get_architecture
 from topography.device import set_up_processor
+from topography.jobs.converged_searches import COLUMNS, ConvergenceSettings, search
 from topography.jobs.path_searches import PathSettings, find_and_measure
 from topography.objective import Objective
 from topography.paths import Paths, find_paths
@@ -155,6 +156,33 @@ def test_what_fast_means_depends_on_the_device(monkeypatch: pytest.MonkeyPatch) 
 def test_another_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="half"):
         product_type("half", CPU)
+
+
+def test_converged_searches_have_the_precision_of_the_first_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    landscape = Objective(get_architecture("fcp"), *data.random_images(11, dtype=torch.float32))
+    weights = initial_params(landscape.architecture, [0, 1])
+    for _ in range(300):  # so that there is a barrier, and not the ends are the highest
+        weights -= 0.05 * landscape.losses_and_gradients(weights)[1]
+    has_bfloat16(monkeypatch, True)
+
+    def heights(precision: str) -> Tensor:
+        chosen = ConvergenceSettings(
+            first=replace(SETTINGS, precision=precision),
+            terms=[3],
+            doublings=1,
+            tolerance=0.05,
+            points=3,
+            learning_rate=0.01,
+            images_per_step=None,
+        )
+        rows = search(landscape, weights, torch.tensor([[0, 1]]), chosen)
+        return torch.from_numpy(rows[:, COLUMNS.index("fine_height")])
+
+    exact, fast = heights("exact"), heights("fast")
+    assert not torch.equal(fast, exact)
+    assert torch.allclose(fast, exact, rtol=0.02)
 
 
 @pytest.mark.parametrize("name", ["fcp", "autoencoder"])

@@ -16,6 +16,7 @@ PATH_SHAPES = {
     "fine_t": ["F"],
     "fine_losses": ["S", "F"],
     "straight_losses": ["S", "M"],
+    "step_losses": ["S", "K"],
     "lengths": ["S"],
     "straight_lengths": ["S"],
 }
@@ -41,7 +42,8 @@ def collect(pairs: pd.DataFrame, paths: Mapping[Path, Mapping[str, np.ndarray]])
 
     Raises:
         BarrierError: a path belongs to no pair, a pair has two paths, the paths are not those of
-            the first rows of the pairs file, or a loss or length is not finite.
+            the first rows of the pairs file, or a loss or length is not finite, also one of a step
+            (with ``paths.keep: lowest`` the path may be one from before that step).
     """
     rows = pd.concat(
         [_barriers_of_file(file, content) for file, content in paths.items()], ignore_index=True
@@ -49,7 +51,7 @@ def collect(pairs: pd.DataFrame, paths: Mapping[Path, Mapping[str, np.ndarray]])
     found = rows.merge(pairs, on=["i", "j"], how="left", validate="many_to_one")
     _require_first_pairs(found)
     _require_finite(found)
-    measured = [name for name in rows.columns if name not in ("file", "i", "j")]
+    measured = [name for name in rows.columns if name not in ("file", "i", "j", "step_losses")]
     return found.sort_values("pair").astype({"pair": int, "seed_i": int, "seed_j": int})[
         [*PAIR_COLUMNS, *measured]
     ]
@@ -69,6 +71,7 @@ def _barriers_of_file(file: Path, content: Mapping[str, np.ndarray]) -> pd.DataF
             "fine_height": content["fine_losses"].max(axis=1),
             "barrier": _above_the_ends(content["fine_losses"]),
             "straight_height": content["straight_losses"].max(axis=1),
+            "step_losses": content["step_losses"].sum(axis=1),  # only to see whether all are finite
             "path_length": content["lengths"],
             "straight_length": content["straight_lengths"],
         }
