@@ -22,6 +22,8 @@ rule import_networks:
         code=code_id("import_weights.py", "architectures.{architecture}"),
         architecture=architecture_json,
         images=setting("images"),
+        # Files copied with their old dates are no younger than what was made of others.
+        files=imported_state,
     shell:
         "exec python scripts/import_weights.py --data {input.data:q}"
         " --architecture {wildcards.architecture:q} --architecture-settings {params.architecture:q}"

@@ -96,7 +96,12 @@ def changes(run: argparse.Namespace) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for file in run.configfile or []:
         merged = configuration.merge(merged, configuration.load(Path(file)))
-    return configuration.merge(merged, parse_config(run.config))
+    try:
+        return configuration.merge(merged, parse_config(run.config))
+    except ValueError as error:
+        raise configuration.ConfigurationError(
+            f"--config {' '.join(run.config)}: {error}"
+        ) from None
 
 
 def option(run: argparse.Namespace, name: str, otherwise: Any) -> Any:
@@ -160,12 +165,13 @@ def resources(
         known = {rule: size for rule, size in requests.items() if isinstance(size, int)}
         yield from preflight.requested_memory(by_rule, known)
     else:
-        at_a_time = 1 if on_gpu else option(run, "cores", os.cpu_count() or 1)
+        # With device: auto Snakemake does not count the GPU, and starts a job on every core.
+        at_a_time = 1 if config["device"] == "cuda" else option(run, "cores", os.cpu_count() or 1)
         available = preflight.available_memory()
         yield from preflight.memory("main", max(by_rule.values()), at_a_time, available)
         if torch.cuda.is_available() and on_gpu:
             largest = max(stage.memory for stage in stages)
-            yield from preflight.memory("GPU", largest, 1, torch.cuda.mem_get_info()[0])
+            yield from preflight.memory("GPU", largest, at_a_time, torch.cuda.mem_get_info()[0])
 
 
 if __name__ == "__main__":

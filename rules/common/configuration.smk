@@ -45,7 +45,7 @@ def told_by_snakemake():
 
 
 with told_by_snakemake():
-    SCALE_FILE = configuration.scale_file(Path(), config["scale"])
+    SCALE_FILE = configuration.scale_file(Path(), config.get("scale"))
 
 if SCALE_FILE:
 
@@ -55,13 +55,17 @@ if SCALE_FILE:
 def configuration_sources():
     """What the configuration was merged from, by name, the strongest first."""
     files = [str(file) for file in (SCALE_FILE, "config.yaml") if file]
-    return [
-        (
-            "the command line, a profile or --configfile",
-            workflow.config_settings.overwrite_config,
-        ),
-        *((file, load_configfile(file)) for file in files),
-    ]
+    with told_by_snakemake():
+        # Refuses keys that are there twice, which Snakemake's own loader lets pass.
+        for file in workflow.config_settings.configfiles:
+            configuration.load(Path(file))
+        return [
+            (
+                "the command line, a profile or --configfile",
+                workflow.config_settings.overwrite_config,
+            ),
+            *((file, configuration.load(Path(file))) for file in files),
+        ]
 
 
 LIBRARY = Path(workflow.basedir, "scripts", "topography")
@@ -125,7 +129,7 @@ onstart:
     if workflow.is_main_process:
         with told_by_snakemake():
             run_lock.hold(run_lock.PLACE)
-        describe_run()
+            describe_run()
 
 
 # Paths in the rules: <results>/sets stands for results/smoke/sets, and so on.

@@ -17,6 +17,12 @@ def own_files(wildcards):
     return files
 
 
+def imported_state(wildcards, input):
+    """Parameter of a rule: size and date of both files of weights from elsewhere."""
+    files = [Path(file).stat() for file in (input.train_set, input.test_set)]
+    return [f"{file.st_size} {file.st_mtime_ns}" for file in files]
+
+
 def training_files(suffix):
     """Input of a rule: one file of every training job of its architecture and optimizer.
 

@@ -9,8 +9,19 @@ def geometry_json(wildcards):
 
 
 def geometry_data(wildcards):
-    """Input of a rule: the datasets that the runs of its study need."""
-    return data_of_studies([wildcards.study])
+    """Input of a rule: the datasets that the runs of its study need, which must have the images."""
+    files = data_of_studies([wildcards.study])
+    with told_by_snakemake():
+        for file in filter(Path.exists, map(Path, files)):
+            configuration_checks.check_images_of_study(
+                config,
+                wildcards.study,
+                file.stem,
+                datasets.image_counts(file),
+                file,
+                SOURCES,
+            )
+    return files
 
 
 def data_of_studies(studies):
@@ -39,6 +50,13 @@ def geometry_code(wildcards):
 def geometry_records(panels):
     """Records of the studies whose runs some panels show."""
     studies = {name.split("/")[0] for panel in panels for name in panel.runs}
+    missing = sorted(studies - set(config["geometry"]["studies"]))
+    if missing:
+        raise WorkflowError(
+            f"A figure of the second study shows {', '.join(missing)}, which the configuration has "
+            "not. Give it back its place under geometry.studies, or take its panels out of "
+            "scripts/topography/figures/geometry_panels.py."
+        )
     return [
         f"<results>/geometry/records/{study}.safetensors" for study in sorted(studies)
     ]

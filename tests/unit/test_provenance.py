@@ -215,13 +215,20 @@ def test_the_commit_and_whether_the_code_differs_from_it(tmp_path: Path) -> None
         return done.stdout.strip()
 
     git("init", "-q")
-    file = tmp_path / "code.py"
+    file = tmp_path / "config.yaml"
     file.write_text("one")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "train.py").write_text("one")
     git("add", ".")
     git("commit", "-q", "-m", "one")
     head = git("rev-parse", "HEAD")
     assert provenance.commit(tmp_path) == head
+    (tmp_path / "docs.md").write_text("new, and without effect on results")
+    assert provenance.commit(tmp_path) == head
     file.write_text("two")
+    assert provenance.commit(tmp_path) == f"{head}, modified"
+    file.write_text("one")
+    (tmp_path / "scripts" / "mine.py").write_text("not in the commit")
     assert provenance.commit(tmp_path) == f"{head}, modified"
 
 

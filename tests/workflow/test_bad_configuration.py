@@ -327,6 +327,62 @@ def test_more_images_than_there_are_are_refused() -> None:
     configuration_checks.check_images(config, available, Path("data"), [])
 
 
+def test_runs_of_the_second_study_may_not_ask_for_more_images_than_there_are_either() -> None:
+    change = {"geometry": {"studies": {"text": {"batch_64": {"images": {"test": 900}}}}}}
+    config = configuration.merge(BASE, change)
+    dataset = configuration.geometry_runs(config, "text")["batch_64"]["dataset"]
+
+    def check(of: str) -> None:
+        configuration_checks.check_images_of_study(
+            config, "text", of, {"train": 10**6, "test": 899}, Path("x"), [("mine.yaml", change)]
+        )
+
+    with pytest.raises(ConfigurationError) as refused:
+        check(dataset)
+    assert str(refused.value).splitlines()[1:] == [
+        "- geometry.studies.text.batch_64.images.test (in mine.yaml) asks for 900 images, and x "
+        "has 899. Ask for fewer."
+    ]
+    check("mnist")
+
+
+def test_a_scale_whose_file_names_another_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "mine.yaml").write_text("scale: smoke\n")
+    with pytest.raises(ConfigurationError, match=r"mine\.yaml says `scale: smoke`.*results/smoke"):
+        configuration.scale_file(tmp_path, "mine")
+    with pytest.raises(ConfigurationError, match=r"no scale \['mine'\]"):
+        configuration.scale_file(tmp_path, ["mine"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: {b: 1}\nc: 2\na: {d: 1}\n", r"the key a twice .* line 3"),
+        ("a:\n  b: 1\n  b: 1\n", r"the key b twice .* line 3"),
+        ("a: [{b: 1, b: 2}]", r"the key b twice .* line 1"),
+        ("[1, 2]", r"no keys with values, but \[1, 2\]"),
+        ("word", "no keys with values, but 'word'"),
+        ("a: [", "Cannot read"),
+    ],
+)
+def test_a_file_that_would_lose_settings_is_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        configuration.load(file)
+
+
+def test_a_section_that_is_merged_into_another_repeats_no_key(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("a: &first {b: 1, c: 2}\nd: {<<: *first, b: 3}\n")
+    assert configuration.load(file)["d"] == {"b": 3, "c": 2}
+    file.write_text("")
+    assert configuration.load(file) == {}
+
+
 def test_a_module_that_names_no_class_is_refused(tmp_path: Path) -> None:
     library = tmp_path / "topography"
     shutil.copytree(LIBRARY, library)
@@ -452,7 +508,17 @@ PROBES = {"interval": 8, "sizes": [16, 64], "minibatches": 3, "size": 64}
         ({"function": "asymmetric_linear", "controls": True}, "controls", "a function", "false"),
         ({"function": "asymmetric_linear", "probes": PROBES}, "probes", "a function", "null"),
         ({"probes": {**PROBES, "size": 32}}, "probes", "not among the sizes", "Add it"),
-        ({"probes": PROBES, "images": {"train": 48}}, "probes", "train is only 48", "Lower"),
+        (
+            {
+                "probes": PROBES,
+                "images": {"train": 48},
+                "optimizer_settings": {"batch_size": 16},
+            },
+            "probes",
+            "train is only 48",
+            "Lower",
+        ),
+        ({"images": {"train": 255}}, "images", "minibatches of sgd are of 256", "Raise it"),
         ({"probes": PROBES, "images": {"test": 48}}, "probes", "test is only 48", "Lower"),
         (
             {"function": "sinusoidal_mixture", "optimizer": "lbfgs"},

@@ -1,6 +1,7 @@
 """Networks of a finished run, given as weights from elsewhere, lead to the results of that run."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +48,8 @@ def test_given_back_as_weights_from_elsewhere_networks_have_the_same_results(
         np.testing.assert_allclose(found[columns], expected[columns], rtol=1e-5, err_msg=target)
     assert (other.folder / "results/fig4.pdf").read_bytes().startswith(b"%PDF")
     assert "elsewhere" in (other.folder / "results/table1.md").read_text()
+    # Other networks under the same name, copied with a date from before.
+    replaced = Path(weights["sgd"]["train"])
+    np.save(replaced, np.load(replaced)[::-1])
+    os.utime(replaced, (0, 0))
+    assert "import_networks" in other.rules(*targets, *mine)

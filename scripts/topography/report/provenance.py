@@ -30,6 +30,8 @@ ABOUT_RUNS = ("logs", "benchmarks", RUN)
 NO_RESULTS = (*ABOUT_RUNS, "checkpoints")
 PNG_START = b"\x89PNG\r\n\x1a\n"
 UNKNOWN = "unknown"
+# What results depend on of a repository.
+CODE = ("Snakefile", "rules", "scripts", "envs", "config", "config.yaml")
 # Settings that change no result: where data and networks lie is a matter of the machine.
 WITHOUT_EFFECT = ("data_source", "device", "gpu_memory")
 # In the metadata of a figure: what it is called there -> key of its description.
@@ -95,7 +97,8 @@ def require_same_dataset(folder: Path, dataset: str) -> None:
 
 
 def commit(repository: Path) -> str:
-    """Commit of the code, with "modified" if files differ from it; "unknown" without git."""
+    """Commit of the code, with "modified" if code or settings differ from it or are not in it;
+    "unknown" without git."""
     try:
         head, changes = (
             subprocess.run(
@@ -106,7 +109,7 @@ def commit(repository: Path) -> str:
             ).stdout.strip()
             for arguments in (
                 ["rev-parse", "--verify", "HEAD"],
-                ["status", "--porcelain", "--untracked-files=no"],
+                ["status", "--porcelain", "--untracked-files=all", "--", *CODE],
             )
         )
     except (OSError, subprocess.CalledProcessError):

@@ -61,29 +61,68 @@ def merge(base: Settings, changes: Settings) -> dict[str, Any]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The keys of one YAML file. Raises ConfigurationError where it cannot be read."""
+    """The keys of one YAML file.
+
+    Raises:
+        ConfigurationError: it cannot be read, holds something else than keys, or one of them twice:
+            YAML would take the last, and drop all that stands below the first.
+    """
     try:
-        return yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        tree, content = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(
             f"Cannot read {path}: {error}. Correct the file, or the name that leads to it."
         ) from error
+    if content is None:
+        return {}
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(
+            f"{path} holds no keys with values, but {content!r:.50}. Write them as in config.yaml."
+        )
+    for key, line in _repeated_keys(tree):
+        raise ConfigurationError(
+            f"{path} has the key {key} twice in one section, the second time in line {line}: all "
+            "that stands below the first would be lost. Join the two."
+        )
+    return dict(content)
 
 
-def scale_file(folder: Path, scale: str) -> Path | None:
+def _repeated_keys(node: yaml.Node | None) -> Iterator[tuple[str, int]]:
+    """Keys that a section holds twice, with the line of the second."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield str(key.value), key.start_mark.line + 1
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            yield from _repeated_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated_keys(item)
+
+
+def scale_file(folder: Path, scale: object) -> Path | None:
     """The file of a scale below a folder; None for the scale that config.yaml holds itself.
 
     Raises:
-        ConfigurationError: there is no such scale.
+        ConfigurationError: there is no such scale, or its file names another.
     """
     found = {file.stem: file for file in sorted((folder / "config").glob("*.yaml"))}
     known = {OWN_SCALE: None} | {name: found[name] for name in found if name not in NO_SCALES}
-    if scale not in known:
+    if not isinstance(scale, str) or scale not in known:
         raise ConfigurationError(
             f"There is no scale {scale!r}: config/{scale}.yaml does not exist. Choose one of "
             f"{', '.join(sorted(known))} with --config scale=..., or write that file."
         )
-    return known[scale]
+    file = known[scale]
+    named = scale if file is None else load(file).get("scale", scale)
+    if named != scale:
+        raise ConfigurationError(
+            f"config/{scale}.yaml says `scale: {named}`, so that its results would take the place "
+            f"of those in results/{named}. Write `scale: {scale}` there."
+        )
+    return file
 
 
 def chosen_architectures(config: Settings, first: Iterable[str] = ()) -> dict[str, Any]:

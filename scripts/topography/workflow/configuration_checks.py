@@ -68,7 +68,7 @@ def read(folder: Path, changes: Settings) -> dict[str, Any]:
     """
     own = load(folder / "config.yaml")
     sources = [("the command line, a file or a profile", changes), ("config.yaml", own)]
-    file = scale_file(folder, changes.get("scale", own["scale"]))
+    file = scale_file(folder, changes.get("scale", own.get("scale")))
     if file:
         sources.insert(1, (str(file.relative_to(folder)), load(file)))
     config: dict[str, Any] = {}
@@ -124,16 +124,35 @@ def check_images(
         ConfigurationError: with all problems found.
     """
     problems = [
-        Problem(
-            place_of(config, architecture, "images", part),
-            f"asks for {wanted} images, and {path} has {available[part]}",
-            "Ask for fewer",
-        )
+        _too_many(place_of(config, architecture, "images", part), wanted, available[part], path)
         for architecture in chosen_architectures(config)
         for part, wanted in for_architecture(config, architecture)["images"].items()
         if wanted > available[part]
     ]
     _refuse(list(dict.fromkeys(problems)), sources)
+
+
+def check_images_of_study(
+    config: Settings,
+    study: str,
+    dataset: str,
+    available: Mapping[str, int],
+    path: Path,
+    sources: Sequence[Source],
+) -> None:
+    """The same of the runs of a study of optimization paths that read this dataset."""
+    problems = []
+    for name, run in geometry_runs(config, study).items():
+        for part, wanted in run["images"].items():
+            if run["function"] is None and run["dataset"] == dataset and wanted > available[part]:
+                own = ("geometry", "studies", study, name, "images", part)
+                place = own if has_key(config, own) else ("geometry", "defaults", "images", part)
+                problems.append(_too_many(place, wanted, available[part], path))
+    _refuse(list(dict.fromkeys(problems)), sources)
+
+
+def _too_many(place: Key, wanted: int, available: int, path: Path) -> Problem:
+    return Problem(place, f"asks for {wanted} images, and {path} has {available}", "Ask for fewer")
 
 
 def _refuse(problems: Sequence[Problem], sources: Sequence[Source]) -> None:
@@ -465,6 +484,13 @@ def _run_conflicts(run: Settings) -> Iterator[tuple[str, str, str]]:
         )
     if run["function"] is None:
         yield from _probe_conflicts(run)
+        size, images = settings.get("batch_size", 1), run["images"]["train"]
+        if size > images:
+            yield (
+                "images",
+                f"is only {images} for training, but minibatches of {optimizer} are of {size}",
+                "Raise it, or lower batch_size",
+            )
         return
     for key, none in (("controls", "false"), ("probes", "null")):
         if run[key]:
@@ -522,14 +548,16 @@ def _conflicts(config: Settings, architecture: str) -> Iterator[tuple[Key, str, 
             f"is {count}, but {keep} kept networks form only {possible} pairs",
             "Lower pairs.count or raise selection.keep",
         )
+    for optimizer, own in settings["optimizers"].items():
+        batch_size = own.get("batch_size", 1)
+        if batch_size > settings["images"]["train"]:
+            yield (
+                ("optimizers", optimizer, "batch_size"),
+                f"is {batch_size}, but images.train is only {settings['images']['train']}",
+                "Lower batch_size or raise images.train",
+            )
     sgd = settings["optimizers"]["sgd"]
-    batch_size, warmup = sgd["batch_size"], sgd.get("warmup_epochs", 0)
-    if batch_size > settings["images"]["train"]:
-        yield (
-            ("optimizers", "sgd", "batch_size"),
-            f"is {batch_size}, but images.train is only {settings['images']['train']}",
-            "Lower batch_size or raise images.train",
-        )
+    warmup = sgd.get("warmup_epochs", 0)
     if warmup and warmup >= sgd["epochs"]:
         yield (
             ("optimizers", "sgd", "warmup_epochs"),
