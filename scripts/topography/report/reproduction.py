@@ -250,7 +250,8 @@ def _without_training(scale: str, folder: Path) -> list[str]:
         "## Go on from its networks",
         "",
         "Trainings that lie where the workflow would put them are not done again. In a clone "
-        f"without results of scale {scale}:",
+        f"without results of scale {scale}, and as it holds this page (the commit above holds what "
+        "was published before):",
         "",
         "```console",
         "$ snakemake --cores 1 data",
