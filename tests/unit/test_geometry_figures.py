@@ -294,7 +294,7 @@ def test_measures_of_epochs_leave_out_the_last_one_and_some_the_first() -> None:
     assert judged("seed_spread", ["a/run"], [0, 1], runs)["measured"] == pytest.approx(deviation)
 
     runs = {
-        "a/long": made_up_run(epochs(0.9, 0.2, 0.4, 0.9, seeds=2)),
+        "a/long": made_up_run(epochs(0.9, 0.2, 0.4, 0.9, seeds=3)),
         "a/short": made_up_run(epochs(0.1, 0.5, 0.7, 0.9, seeds=2)),
     }
     found = judged("budget_ratio", ["a/long", "a/short"], [0, 1], runs)

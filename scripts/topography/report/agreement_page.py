@@ -71,8 +71,9 @@ EXPLANATION = (
     "resamples of the runs (percentiles, further out for few runs); those of barriers too "
     "resample runs, not pairs, since pairs share runs. Where two sets are separated completely, "
     "every resample is too, and the interval has no width. Comparisons are not corrected for their "
-    "number: of many that hold, one in forty may come out as a difference. The effect size of a "
-    "Mann-Whitney test is the probability that one set exceeds the other; 0.5 is no tendency. "
+    "number: of many that hold, one in forty may come out as a difference, and of those of four "
+    "runs more. The effect size of a Mann-Whitney test is the probability that one set exceeds the "
+    "other; 0.5 is no tendency. "
     '"Fitted" marks a number that our settings, which the paper does not state, were chosen by: '
     "that it agrees is no evidence."
 )
@@ -437,7 +438,7 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 <caption>L-BFGS less SGD: above zero where SGD is lower. Select a heading to sort by it.</caption>
 <thead><tr>
 {% for name, class in [("Measure", "what"), ("Network", "network"), ("At first", "number"),
- ("At last", "number"), ("Probability that SGD is lower, converged", "method"),
+ ("At last", "number"), ("Probability that SGD is lower, at last", "method"),
  ("Ordering", "verdict")] %}
 <th scope="col" class="{{ class }}"><button type="button">{{ name }}</button></th>
 {% endfor %}
