@@ -17,12 +17,6 @@ def own_files(wildcards):
     return files
 
 
-def imported_state(wildcards, input):
-    """Parameter of a rule: size and date of both files of weights from elsewhere."""
-    files = [Path(file).stat() for file in (input.train_set, input.test_set)]
-    return [f"{file.st_size} {file.st_mtime_ns}" for file in files]
-
-
 def training_files(suffix):
     """Input of a rule: one file of every training job of its architecture and optimizer.
 
@@ -189,6 +183,16 @@ def result_files():
         *expand("<results>/tables/{name}.{end}", name=TABLES, end=["csv", "md"]),
         *expand("<results>/agreement/agreement.{end}", end=["csv", "md", "html"]),
     ]
+
+
+def imported_state(wildcards):
+    """Parameter of a rule: size and date of both files of weights from elsewhere.
+
+    Not of `input`, since Snakemake takes what follows from its files for no change of a parameter.
+    """
+    files = [imported_file(checkpoint)(wildcards) for checkpoint in ("train", "test")]
+    states = [Path(file).stat() for file in files]
+    return [f"{state.st_size} {state.st_mtime_ns}" for state in states]
 
 
 def other_results(wildcards):

@@ -484,8 +484,8 @@ def _run_conflicts(run: Settings) -> Iterator[tuple[str, str, str]]:
         )
     if run["function"] is None:
         yield from _probe_conflicts(run)
-        size, images = settings.get("batch_size", 1), run["images"]["train"]
-        if size > images:
+        size, images = settings.get("batch_size"), run["images"]["train"]
+        if isinstance(size, int) and size > images:
             yield (
                 "images",
                 f"is only {images} for training, but minibatches of {optimizer} are of {size}",
@@ -549,8 +549,8 @@ def _conflicts(config: Settings, architecture: str) -> Iterator[tuple[Key, str, 
             "Lower pairs.count or raise selection.keep",
         )
     for optimizer, own in settings["optimizers"].items():
-        batch_size = own.get("batch_size", 1)
-        if batch_size > settings["images"]["train"]:
+        batch_size = own.get("batch_size")
+        if isinstance(batch_size, int) and batch_size > settings["images"]["train"]:
             yield (
                 ("optimizers", optimizer, "batch_size"),
                 f"is {batch_size}, but images.train is only {settings['images']['train']}",
