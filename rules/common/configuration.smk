@@ -6,8 +6,6 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from snakemake.common.configfile import load_configfile
-
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from topography import datasets
@@ -73,8 +71,8 @@ LIBRARY = Path(workflow.basedir, "scripts", "topography")
 
 def check_configuration(sources):
     """Stop here, with a message a user can act on, where the configuration cannot work."""
-    schema = load_configfile("config/schema.yaml")
     with told_by_snakemake():
+        schema = configuration.load(Path("config/schema.yaml"))
         configuration_checks.check(config, schema, sources, LIBRARY)
 
 

@@ -160,18 +160,30 @@ def pair_counts(counts: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     return counts[:, i] * counts[:, j]
 
 
+def joined_runs(pairs: pd.DataFrame) -> np.ndarray:
+    """The runs that some pairs, in columns i and j, join."""
+    return np.unique(pairs[["i", "j"]])
+
+
 def independent(pairs: pd.DataFrame) -> int:
     """How many values of pairs, in columns i and j, can be independent at most: as many as there
     are runs that they join, or pairs. A mean of three pairs has no better interval than of three
     runs, however many these join.
     """
-    return min(len(np.unique(pairs[["i", "j"]])), len(pairs))
+    return min(len(joined_runs(pairs)), len(pairs))
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean [R] of values [n] under each row of weights [R, n]; NaN for a row without weight."""
     with np.errstate(invalid="ignore"):
         return weights @ values / weights.sum(axis=1)
+
+
+def weighted_sum_over_both(
+    values: np.ndarray, first_weights: np.ndarray, second_weights: np.ndarray
+) -> np.ndarray:
+    """Sum [R] of values [n, m], each times the weights of its row, [R, n], and column, [R, m]."""
+    return ((first_weights @ values) * second_weights).sum(axis=1)
 
 
 def probability_of_superiority(
@@ -186,6 +198,6 @@ def probability_of_superiority(
     """
     above = (first[:, None] > second) + 0.5 * (first[:, None] == second)
     with np.errstate(invalid="ignore"):
-        return ((first_weights @ above) * second_weights).sum(axis=1) / (
+        return weighted_sum_over_both(above, first_weights, second_weights) / (
             first_weights.sum(axis=1) * second_weights.sum(axis=1)
         )

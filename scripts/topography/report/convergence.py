@@ -79,13 +79,14 @@ def efforts(searches: Searches) -> pd.DataFrame:
             columns = {measure: _by_steps(search, measure) for measure in MEASURES}
             pairs = columns["fine_height"].index.to_frame()
             weights = _pair_weights(pairs, architecture, name)
+            independent = claims.independent(pairs)
             for steps in columns["fine_height"]:
                 row = {"architecture": architecture, "set": name, "terms": terms, "steps": steps}
                 row["pairs"] = len(pairs)
                 row["searched_on"] = int((search["steps"] == steps).sum())
                 for measure, values in columns.items():
                     means = claims.weighted_mean(values[steps].to_numpy(), weights)
-                    row |= _with_interval(measure, means, claims.independent(pairs))
+                    row |= _with_interval(measure, means, independent)
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -206,9 +207,9 @@ def _ordering(
         _pair_weights(values.index.to_frame(), architecture, name)
         for values, name in zip(pairs, names, strict=True)
     ]
-    row["runs"] = min(len(_runs(values.index.to_frame())) for values in pairs)
+    row["runs"] = min(len(claims.joined_runs(values.index.to_frame())) for values in pairs)
     row["pairs"] = min(map(len, pairs))
-    independent = min(claims.independent(values.index.to_frame()) for values in pairs)
+    independent = min(row["runs"], row["pairs"])
     gaps = {}
     for effort, values in (("first", firsts), ("converged", pairs)):
         lbfgs, sgd = (
@@ -242,13 +243,8 @@ def _by_steps(search: pd.DataFrame, measure: str) -> pd.DataFrame:
     return search.pivot(index=PAIR, columns="steps", values=measure).ffill(axis=1)
 
 
-def _runs(pairs: pd.DataFrame) -> np.ndarray:
-    """The runs that some pairs join."""
-    return np.unique(pairs[["i", "j"]])
-
-
 def _pair_weights(pairs: pd.DataFrame, architecture: str, name: str) -> np.ndarray:
     """Weights [1 + R, pairs]: ones, then how often each resample of the joined runs drew a pair."""
-    runs = _runs(pairs)
+    runs = claims.joined_runs(pairs)
     counts = claims.resampled_runs(len(runs), f"searches/{architecture}/{name}")
     return claims.pair_counts(counts, *(np.searchsorted(runs, pairs[end]) for end in ("i", "j")))

@@ -141,7 +141,6 @@ def seed_spread(of: Sequence[str], runs: Runs, probes: pd.DataFrame) -> Measurem
 def budget_ratio(of: Sequence[str], runs: Runs, probes: pd.DataFrame) -> Measurement:
     """Mean cosine of one budget over another's, in the epochs that both show but the first."""
     long, short = (runs[name] for name in of)
-
     seeds = min(len(run.notes["seeds"]) for run in (long, short))
 
     def ratio(quantity: str) -> np.ndarray:

@@ -300,9 +300,10 @@ def _mean_product(results: Results, architecture: str, first: str, second: str) 
     weights = [results.weights(architecture, name) for name in optimizers]
     different = seeds[0][:, None] != seeds[1]
     products = results.products[architecture, first, second] * different
-    total = ((weights[0] @ products) * weights[1]).sum(axis=1)
     with np.errstate(invalid="ignore"):
-        return total / ((weights[0] @ different) * weights[1]).sum(axis=1)
+        return claims.weighted_sum_over_both(products, *weights) / claims.weighted_sum_over_both(
+            different, *weights
+        )
 
 
 def separation(results: Results, architecture: str, of: Sequence[str]) -> Measurement:

@@ -68,8 +68,10 @@ def load(path: Path) -> dict[str, Any]:
             YAML would take the last, and drop all that stands below the first.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        tree, content = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        tree = loader.get_single_node()
+        repeated = list(_repeated_keys(tree))  # before `<<` adds keys to what was written
+        content = None if tree is None else loader.construct_document(tree)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(
             f"Cannot read {path}: {error}. Correct the file, or the name that leads to it."
@@ -80,7 +82,7 @@ def load(path: Path) -> dict[str, Any]:
         raise ConfigurationError(
             f"{path} holds no keys with values, but {content!r:.50}. Write them as in config.yaml."
         )
-    for key, line in _repeated_keys(tree):
+    for key, line in repeated:
         raise ConfigurationError(
             f"{path} has the key {key} twice in one section, the second time in line {line}: all "
             "that stands below the first would be lost. Join the two."
@@ -93,9 +95,10 @@ def _repeated_keys(node: yaml.Node | None) -> Iterator[tuple[str, int]]:
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
-            if key.value in seen:
-                yield str(key.value), key.start_mark.line + 1
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    yield key.value, key.start_mark.line + 1
+                seen.add(key.value)
             yield from _repeated_keys(value)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:

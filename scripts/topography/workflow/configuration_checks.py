@@ -145,10 +145,15 @@ def check_images_of_study(
     for name, run in geometry_runs(config, study).items():
         for part, wanted in run["images"].items():
             if run["function"] is None and run["dataset"] == dataset and wanted > available[part]:
-                own = ("geometry", "studies", study, name, "images", part)
-                place = own if has_key(config, own) else ("geometry", "defaults", "images", part)
+                place = _place_in_run(config, study, name, "images", part)
                 problems.append(_too_many(place, wanted, available[part], path))
     _refuse(list(dict.fromkeys(problems)), sources)
+
+
+def _place_in_run(config: Settings, study: str, name: str, *key: str) -> Key:
+    """Where the value that applies to a run of the second study is written."""
+    own = ("geometry", "studies", study, name, *key)
+    return own if has_key(config, own) else ("geometry", "defaults", *key)
 
 
 def _too_many(place: Key, wanted: int, available: int, path: Path) -> Problem:
@@ -464,12 +469,11 @@ def _impossible_variants(config: Settings, schema: Settings, library: Path) -> I
 
 def _impossible_runs(config: Settings) -> Iterator[Problem]:
     """What is wrong with the runs of the second study."""
-    for study, runs in config["geometry"]["studies"].items():
+    for study in config["geometry"]["studies"]:
         for name, run in geometry_runs(config, study).items():
             for key, what, fix in _run_conflicts(run):
-                own = ("geometry", "studies", study, name, key)
-                written = own if key in runs[name] else ("geometry", "defaults", key)
-                yield Problem(written, f"{what} (run {study}.{name})", fix)
+                place = _place_in_run(config, study, name, key)
+                yield Problem(place, f"{what} (run {study}.{name})", fix)
 
 
 def _run_conflicts(run: Settings) -> Iterator[tuple[str, str, str]]:
