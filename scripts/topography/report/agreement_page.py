@@ -36,20 +36,20 @@ HEADINGS = {
 }
 CURVES = (
     "means over the runs. Bands are 95 % intervals by Student's t on the logarithm, which with few "
-    "runs reach beyond all of them; dashed lines mark the median epoch of the minima. Table 1 has "
-    "the mean of the minima of the runs, which lies below the minimum of the mean"
+    "runs reach beyond all of them; dashed lines mark the median epoch of the minima. Table 1 "
+    "averages the minima of the runs, which gives less than the minimum of the mean curve"
 )
 CENTROIDS = (
-    "dotted lines mark the centroids, of whose distance few networks put a part by chance: n a "
-    "side, sqrt(2 / n) of the mean length between both"
+    "dotted lines mark the centroids, which chance alone puts sqrt(2 / n) of the mean length apart "
+    "with n networks a side"
 )
 FIGURE_TEXTS = {
     "fig2": f"Loss curves of the LSTM, {CURVES}",
     "fig3": "Paths on the example in two dimensions, for three penalties",
     "fig4": "Histograms of path heights on the train landscape",
-    "fig4_converged": "Mean path heights on the train landscape as the search for paths goes on, "
-    "with 95 % intervals over resampled networks; a line ends where all its paths have settled, "
-    "and none can get below the loss of the higher end",
+    "fig4_converged": "Mean path heights on the train landscape as the path search continues, with "
+    "95 % intervals over resampled networks; a line ends where all its paths have settled, and no "
+    "path can get below the loss of the higher end",
     "fig5": f"Histograms of vector lengths, L-BFGS train against SGD test; {CENTROIDS}",
     "fig6": "Kernel PCA, L-BFGS train against SGD test",
     "figS1": f"Loss curves of the other networks, {CURVES}",
@@ -60,44 +60,49 @@ FIGURE_TEXTS = {
 MARKS = {AGREES: "✓", DIFFERS: "✗", INCONCLUSIVE: "?", NOT_COMPARABLE: "–"}
 CLASSES = {AGREES: "agrees", DIFFERS: "differs", INCONCLUSIVE: "open", NOT_COMPARABLE: "none"}
 
-EXPLANATION = (
-    "Expected is the published number, with the range that counts as agreement in brackets; for a "
-    "claim without a number it is a range that says what we take the paper's words to mean. Which "
-    "range, and why, stands in config/claims.yaml. Ranges were set "
-    "before the published run, from the paper and from pilot runs; what was added or changed "
-    "after it says so there. A comparison agrees if the whole 95 % interval of our measurement "
-    "lies in that range, differs if all of it lies outside, and is inconclusive otherwise, as "
-    f"always with fewer than {FEWEST_RUNS} runs. Intervals come from {RESAMPLES} bootstrap "
-    "resamples of the runs (percentiles, further out for few runs); those of barriers too "
-    "resample runs, not pairs, since pairs share runs. Where two sets are separated completely, "
-    "every resample is too, and the interval has no width. Comparisons are not corrected for their "
-    "number: of many that hold, one in forty may come out as a difference, and of those of four "
-    "runs more. The effect size of a Mann-Whitney test is the probability that one set exceeds the "
-    "other; 0.5 is no tendency. "
-    '"Fitted" marks a number that our settings, which the paper does not state, were chosen by: '
-    "that it agrees is no evidence."
-)
-CUT_WARNING = (
-    'Where "settings cut" stands, settings are not the paper\'s. Published numbers are then not '
+# How to read the page: what a column or a word means.
+READING = {
+    "Expected": "the published number, with the range that counts as agreement in brackets. A "
+    "claim without a number has a range alone: what we take the paper's words to mean. All ranges, "
+    "and why, stand in config/claims.yaml. They were set before the published run, from the paper "
+    "and from pilot runs; what was added or changed after it is marked there.",
+    "Ours": "the measurement and its 95 % interval, from "
+    f"{RESAMPLES} bootstrap resamples of the runs (percentiles, widened for few runs). "
+    "Barriers resample runs too, not pairs, since pairs share runs. Where two sets are separated "
+    "completely, so is every resample, and the interval has no width. The effect size of a "
+    "Mann-Whitney test is the probability that one set exceeds the other; 0.5 is no tendency.",
+    "Verdict": f"{AGREES} if the whole interval lies in the range, {DIFFERS} if all of it lies "
+    f"outside, and {INCONCLUSIVE} otherwise, always so with fewer than {FEWEST_RUNS} runs. "
+    "Comparisons are not corrected for their number: of many that hold, one in forty may come out "
+    "as a difference, and more of those with four runs.",
+    "Fitted": "our settings, which the paper does not state, were chosen by this number. That it "
+    "agrees is no evidence.",
+}
+CUT_READING = {
+    "Settings cut": "these settings are not the paper's. Published numbers are then not "
     "comparable, and verdicts on claims without a number hold for these settings only: neither "
-    "agreement nor difference there says that the paper is right or wrong."
-)
+    "agreement nor difference says that the paper is right or wrong."
+}
 
 CONVERGED_HEADING = "Beyond the paper: converged paths"
 CONVERGED_EXPLANATION = (
-    "The paper stops its search for paths early, so that its heights partly measure the search. "
-    "Here it goes on, for some pairs of each set, until a doubling of the steps hardly lowers the "
-    "barrier above the ends, nearly none is left, or the steps allowed are spent. The first "
-    "measurement, with the steps and terms of Figure 4, is set beside the lowest path found for "
-    "each pair, both on the fine grid. Every height is an upper bound. The ordering of the "
-    "optimizers vanishes if the whole 95 % interval of their difference lies within "
-    f"{100 * convergence.NEGLIGIBLE_DIFFERENCE:g} % of the first difference, on whichever side of "
-    "zero; otherwise it survives if the interval stays on its side of zero, and reverses if it "
-    "lies on the other; else, or where there was no "
-    'ordering at first, it is inconclusive. "So far" stands where fewer than nine in ten paths of '
-    "an optimizer have settled, so that the others may still fall. Intervals come from resampled "
-    "runs, as for barriers."
+    "The paper stops its path search early, so its heights partly measure the search. Here the "
+    "search continues, for some pairs of each set, until a doubling of the steps hardly lowers the "
+    "barrier above the ends (the path has settled), almost no barrier is left, or the allowed "
+    "steps are spent. Does SGD still have the lower barriers?"
 )
+CONVERGED_READING = {
+    "At first, at last": "mean of L-BFGS less mean of SGD, above zero where SGD is lower; at "
+    "first, with the steps and terms of Figure 4, and at last, by the lowest path found for each "
+    "pair. Both are measured on the fine grid, and every height is an upper bound. Intervals "
+    "resample runs, as for barriers.",
+    "Ordering": "it vanishes if the whole interval at last lies within "
+    f"{100 * convergence.NEGLIGIBLE_DIFFERENCE:g} % of the first difference, on whichever side of "
+    "zero. Otherwise it survives if the interval stays on its side of zero, and reverses if it "
+    "lies on the other. Everything else is inconclusive, as where there was no ordering at first.",
+    "So far": "fewer than nine in ten paths of an optimizer have settled, so the others may still "
+    "fall.",
+}
 
 
 def html(
@@ -136,8 +141,7 @@ def html(
         tallies=tallies(table),
         marks=MARKS,
         classes=CLASSES,
-        explanation=EXPLANATION,
-        warning=CUT_WARNING if (table["settings"] == CUT).any() else "",
+        reading=_reading(table),
         converged=_converged(orderings, figures),
     )
 
@@ -150,10 +154,10 @@ def markdown(
     lines = [
         "# Agreement with the paper",
         "",
-        f"Scale {facts['scale']}, dataset {facts['dataset']}. {tally}. {EXPLANATION}",
+        f"Scale {facts['scale']}, dataset {facts['dataset']}. {tally}.",
+        "",
+        *_definitions(_reading(table)),
     ]
-    if (table["settings"] == CUT).any():
-        lines += ["", CUT_WARNING]
     for section in _sections(table, {}):
         lines += [
             "",
@@ -171,7 +175,26 @@ def markdown(
     if orderings is not None:
         lines += ["", f"## {CONVERGED_HEADING}", "", CONVERGED_EXPLANATION, ""]
         lines += [f"- {sentence}" for sentence in convergence.sentences(orderings)]
+        lines += ["", "| network | weights | measure | at first | at last | ordering |"]
+        lines.append("|---|---|---|---|---|---|")
+        lines += [
+            f"| {architecture_label(row.architecture)} | {row.weights} "
+            f"| {convergence.MEASURES[row.measure]} | {with_interval(row, 'first')} "
+            f"| {with_interval(row, 'converged')} | {row.verdict} |"
+            for row in orderings.itertuples()
+        ]
+        lines += ["", *_definitions(CONVERGED_READING)]
     return "\n".join([*lines, ""])
+
+
+def _reading(table: pd.DataFrame) -> dict[str, str]:
+    """How to read a page with these verdicts."""
+    return READING | (CUT_READING if (table["settings"] == CUT).any() else {})
+
+
+def _definitions(texts: Mapping[str, str]) -> list[str]:
+    """Terms and what they mean, as a list in Markdown."""
+    return [f"- **{term}**: {text}" for term, text in texts.items()]
 
 
 def tallies(table: pd.DataFrame) -> dict[str, str]:
@@ -247,6 +270,7 @@ def _converged(
     return {
         "heading": CONVERGED_HEADING,
         "explanation": CONVERGED_EXPLANATION,
+        "reading": CONVERGED_READING,
         "sentences": convergence.sentences(orderings),
         "measures": convergence.MEASURES,
         "rows": list(orderings.itertuples()),
@@ -316,7 +340,8 @@ body { margin: 0 auto; max-width: 62rem; padding: 1rem; background: var(--page);
   color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.5rem; line-height: 1.25; }
 h2 { font-size: 1.15rem; line-height: 1.3; margin: 2.5rem 0 .5rem; }
-.warning { border-left: .3rem solid var(--open); padding: .1rem .8rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .4rem 1rem; font-size: .9rem; }
+dt { font-weight: 600; } dd { margin: 0; }
 .tally { display: flex; flex-wrap: wrap; gap: .5rem; padding: 0; list-style: none; }
 .tally li { border: 1px solid var(--line); border-radius: .4rem; padding: .2rem .7rem; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; line-height: 1.35; }
@@ -344,10 +369,18 @@ figcaption { color: var(--faint); font-size: .9rem; }
   th, td { padding: .3rem .2rem; }
   .method { display: none; }
   .narrow { display: block; }
+  dl { display: block; } dd { margin-bottom: .5rem; }
   .what { width: 20%; } .network { width: 21%; } .number { width: 17%; } .verdict { width: 25%; }
 }
 </style>
 </head>
+{% macro definitions(texts) %}
+<dl>
+{% for term, text in texts.items() %}
+<dt>{{ term }}</dt><dd>{{ text }}</dd>
+{% endfor %}
+</dl>
+{% endmacro %}
 <body>
 <main>
 <h1>Agreement with the paper</h1>
@@ -359,10 +392,7 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 <li class="{{ classes[verdict] }}">{{ marks[verdict] }} {{ text }}</li>
 {% endfor %}
 </ul>
-{% if warning %}
-<p class="warning">{{ warning }}</p>
-{% endif %}
-<p>{{ explanation }}</p>
+{{ definitions(reading) }}
 {% if cuts %}
 <details>
 <summary>Settings that are not the paper's</summary>
@@ -435,7 +465,7 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 <figcaption>{{ figure.text }}</figcaption></figure>
 {% endfor %}
 <table>
-<caption>L-BFGS less SGD: above zero where SGD is lower. Select a heading to sort by it.</caption>
+<caption>Select a heading to sort by it.</caption>
 <thead><tr>
 {% for name, class in [("Measure", "what"), ("Network", "network"), ("At first", "number"),
  ("At last", "number"), ("Probability that SGD is lower, at last", "method"),
@@ -459,6 +489,7 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 {% endfor %}
 </tbody>
 </table>
+{{ definitions(converged.reading) }}
 </section>
 {% endif %}
 </main>

@@ -7,7 +7,6 @@ beside the lowest path found at any effort, for heights and for barriers above t
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,42 +143,29 @@ def verdict(first: tuple[float, float, float], converged: tuple[float, float, fl
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """What became of the orderings of `orderings`, a sentence per architecture."""
+    """What became of the orderings of `orderings`, a sentence per architecture and weights."""
     return [
-        f"{architecture_label(architecture)}: {'; '.join(map(_clause, rows.itertuples()))}. "
-        f"{_settled(rows)}"
-        for architecture, rows in table.groupby("architecture", sort=False)
+        f"{architecture_label(architecture)}, {weights} weights: {_answer(rows)}. {_settled(rows)}"
+        for (architecture, weights), rows in table.groupby(["architecture", "weights"], sort=False)
     ]
 
 
-def _clause(row: Any) -> str:
-    """The answer for one kind of weights and one measure."""
-    first = _gap(row.first, row.first_low, row.first_high)
-    converged = _gap(row.converged, row.converged_low, row.converged_high)
-    answer = row.verdict if row.verdict == claims.INCONCLUSIVE else f"the ordering {row.verdict}"
-    return (
-        f"{MEASURES[row.measure]} of {row.weights} weights: {answer} (SGD {first} after "
-        f"{row.steps} steps with {row.terms} terms, {converged} at last)"
-    )
-
-
-def _gap(value: float, low: float, high: float) -> str:
-    """Such as "lower by 0.12 [0.1, 0.15]"; the brackets hold the interval of the same side."""
-    side, sign = ("lower", 1) if value >= 0 else ("higher", -1)
-    ends = sorted((sign * low + 0.0, sign * high + 0.0))  # + 0.0: no -0
-    interval = "" if np.isnan(ends).any() else f" [{ends[0]:.3g}, {ends[1]:.3g}]"
-    return f"{side} by {abs(value):.3g}{interval}"
+def _answer(rows: pd.DataFrame) -> str:
+    """Such as "survives so far in heights, inconclusive in barriers above the ends"."""
+    verdicts = dict(zip(rows["measure"].map(MEASURES), rows["verdict"], strict=True))
+    if len(set(verdicts.values())) == 1:
+        return f"{rows['verdict'].iloc[0]}, in {' and in '.join(verdicts)}"
+    return ", ".join(f"{verdict} in {measure}" for measure, verdict in verdicts.items())
 
 
 def _settled(rows: pd.DataFrame) -> str:
-    """How many searches of an architecture ended because the path had settled."""
-    parts = [
-        f"of {row.weights} weights {100 * row.settled_sgd:.0f} % of the paths of SGD and "
-        f"{100 * row.settled_lbfgs:.0f} % of those of L-BFGS"
-        for row in rows.drop_duplicates("weights").itertuples()
-    ]
-    counts = f"{rows['pairs'].min()} pairs of {rows['runs'].min()} networks of each set"
-    return f"Searched: {counts}. Settled: {', '.join(parts)}."
+    """How many pairs were searched, and how many of the paths had settled at the end."""
+    row = rows.iloc[0]
+    sgd, lbfgs = (f"{100 * row[f'settled_{name}']:.0f} %" for name in ("sgd", "lbfgs"))
+    return (
+        f"Of {row['pairs']} pairs of {row['runs']} networks of each optimizer, {sgd} (SGD) and "
+        f"{lbfgs} (L-BFGS) have settled."
+    )
 
 
 def _ordering(
