@@ -181,13 +181,13 @@ def readme(
         "with the figures."
         + (f" Not run, and not counted here: {', '.join(missing)}." if len(missing) else ""),
         "",
-        f"Put together at commit {run['commit']}, with figures up to {run['date'][:10]}; dataset "
+        f"Put together at commit {run['commit']}, with figures up to {run['date'][:10]}. Dataset "
         f"{run['dataset']}, seeds {run['seeds']}, trained on {run['device']}. The workflow ran on: "
         f"{machine()}.",
         "",
-        "Results that were there already were kept, even if an earlier version of the code made "
-        "them. A figure names its commit in the JSON file beside it; for the rest "
-        f"`git log -- {kept}` tells when it came in.",
+        "Results that existed already were kept, even if an earlier version of the code had made "
+        "them. The JSON file beside a figure names its commit; for the rest, "
+        f"`git log -- {kept}` says when they were added.",
         "",
         "## Make it again",
         "",
@@ -219,8 +219,8 @@ def readme(
             if networks
             else []
         ),
-        f"| `{SEARCHES}/` | heights of the paths of every pair, at first and as the search goes "
-        "on, with times |",
+        f"| `{SEARCHES}/` | heights of the paths of every pair, at first and as the search "
+        "continues, with times |",
         f"| `{CONFIGURATION}` | every setting |",
         f"| `{ENVIRONMENT}` | the version of every package |",
         f"| `{TIMES}` | the table below |",
@@ -228,8 +228,8 @@ def readme(
         "",
         "## Time",
         "",
-        "Sums over the jobs of each stage, in hours; jobs ran side by side. A job that was "
-        "interrupted counts from its last start.",
+        "Hours are sums over the jobs of a stage; jobs ran side by side. An interrupted job counts "
+        "from its last start.",
         "",
         "| stage | network | jobs | wall hours | core hours | largest MB |",
         "|---|---|---|---|---|---|",
@@ -249,9 +249,9 @@ def _without_training(scale: str, folder: Path) -> list[str]:
     return [
         "## Go on from its networks",
         "",
-        "Trainings that lie where the workflow would put them are not done again. In a clone "
-        f"without results of scale {scale}, and as it holds this page (the commit above holds what "
-        "was published before):",
+        "The workflow does not repeat a training whose files are already in their place. In a "
+        f"clone without results of scale {scale}, at the commit that holds this page (the one "
+        "named above still holds the former publication):",
         "",
         "```console",
         "$ snakemake --cores 1 data",
@@ -259,11 +259,10 @@ def _without_training(scale: str, folder: Path) -> list[str]:
         f"$ snakemake --cores {os.cpu_count()} reproduction --configfile mine.yaml",
         "```",
         "",
-        "with `mine.yaml` as above, or changed: other pairs, other searches for paths, further "
-        "networks.",
+        "with `mine.yaml` as above, or changed: other pairs, other path searches, more networks.",
         "",
-        "Where pairs and searches stay as they are, the searches can be kept too. They have to be "
-        "younger than the pairs they join, so that these come first:",
+        "If the pairs and the settings of the searches stay the same, the searches can be kept "
+        "too. Their files must be newer than those of the pairs, so make the pairs first:",
         "",
         "```console",
         f"$ snakemake --cores {os.cpu_count()} reproduction --until sample_pairs"
