@@ -195,12 +195,19 @@ def test_a_sentence_says_what_became_of_the_ordering_and_what_had_settled(tmp_pa
     table = convergence.orderings(searches, TERMS)
     (sentence,) = convergence.sentences(table)
     assert sentence == (
-        "FCP, train weights: reverses so far, in heights and in barriers above the ends. Of 15 "
-        "pairs of 6 networks of each optimizer, 0 % (SGD) and 100 % (L-BFGS) have settled."
+        "FCP, train weights: SGD is lower in heights and in barriers above the ends at first, "
+        "which reverses so far. Of 15 pairs of 6 networks of each optimizer, 0 % (SGD) and 100 % "
+        "(L-BFGS) have settled."
     )
+    table.loc[table["measure"] == "barrier", "first"] *= -1
+    (sentence,) = convergence.sentences(table)
+    assert (
+        "SGD is lower in heights at first, which reverses so far; SGD is higher in barriers above "
+        "the ends at first, which reverses so far. "
+    ) in sentence
     table.loc[table["measure"] == "barrier", "verdict"] = claims.INCONCLUSIVE
     (sentence,) = convergence.sentences(table)
-    assert "reverses so far in heights, inconclusive in barriers above the ends. " in sentence
+    assert "at first, which reverses so far; inconclusive in barriers above the ends. " in sentence
 
 
 def test_a_loss_that_is_not_finite_is_refused(tmp_path):
@@ -262,7 +269,7 @@ def test_the_commands_make_tables_a_figure_and_a_section_of_the_report(tmp_path,
     text = agreement_page.markdown(verdicts, facts, table)
     for report in (page, text):
         assert agreement_page.CONVERGED_HEADING in report
-        assert "FCP, train weights: survives so far, in heights and" in report
+        assert "at first, which survives so far. Of " in report
     assert re.search(
         r"^\| FCP \| train \| heights \| 0\.\d+ \[.*\| survives so far \|$", text, re.M
     )

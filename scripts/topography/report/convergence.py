@@ -151,11 +151,17 @@ def sentences(table: pd.DataFrame) -> list[str]:
 
 
 def _answer(rows: pd.DataFrame) -> str:
-    """Such as "survives so far in heights, inconclusive in barriers above the ends"."""
-    verdicts = dict(zip(rows["measure"].map(MEASURES), rows["verdict"], strict=True))
-    if len(set(verdicts.values())) == 1:
-        return f"{rows['verdict'].iloc[0]}, in {' and in '.join(verdicts)}"
-    return ", ".join(f"{verdict} in {measure}" for measure, verdict in verdicts.items())
+    """Such as "SGD is lower in heights at first, which vanishes; inconclusive in barriers ..."."""
+    measures: dict[tuple[str, str], list[str]] = {}  # (side of SGD, verdict) ->
+    for row in rows.itertuples():
+        side = "lower" if row.first >= 0 else "higher"
+        decided = row.verdict != claims.INCONCLUSIVE
+        measures.setdefault((side * decided, row.verdict), []).append(MEASURES[row.measure])
+    texts = {answer: f"in {' and in '.join(names)}" for answer, names in measures.items()}
+    return "; ".join(
+        f"SGD is {side} {text} at first, which {verdict}" if side else f"{verdict} {text}"
+        for (side, verdict), text in texts.items()
+    )
 
 
 def _settled(rows: pd.DataFrame) -> str:
