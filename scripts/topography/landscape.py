@@ -18,7 +18,7 @@ class LinearCombinations:
     def __init__(self, landscape: "Landscape", vectors: Tensor) -> None:
         """vectors: [B, K, P], the K vectors of each of B families of points."""
         self.landscape = landscape
-        self.vectors = vectors
+        self.vectors = vectors.detach()  # gradients are computed, not recorded
 
     def extended(self, vectors: Tensor) -> "LinearCombinations":
         """The combinations of these vectors followed by further ones [B, K', P]."""

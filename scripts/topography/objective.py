@@ -25,7 +25,7 @@ MOST_ACTIVATIONS = 2**28
 
 
 class Chunk(NamedTuple):
-    """Some of the images: [n, D], their labels [n], and the pixels beyond which all are zero."""
+    """Some of the images, [n, D], their labels, and the pixels beyond which all are zero."""
 
     images: Tensor
     labels: Tensor
@@ -36,9 +36,17 @@ class Objective(Landscape):
     """Mean loss over a set of images, as a landscape over an architecture's parameter vectors."""
 
     def __init__(self, architecture: Architecture, images: Tensor, labels: Tensor) -> None:
-        """images: [N, D], as many numbers as the architecture reads, pixels in [0, 1]; labels: [N],
-        int64; both where to compute.
+        """images: [N, D] floating-point, pixels (in [0, 1], or standardised), as many as the
+        architecture reads; labels: [N], int64. Of texts both are tokens [N, L], int64: each
+        position and the one after it. Both on the device to compute on.
+
+        Raises:
+            ValueError: they are of another shape, number or type.
         """
+        if images.dim() != 2:
+            raise ValueError(
+                f"images are {list(images.shape)}, expected [N, D]; images.flatten(1) makes that"
+            )
         if len(images) != len(labels) or len(images) == 0:
             raise ValueError(f"got {len(labels)} labels for {len(images)} images")
         if architecture.image_size not in (None, images.shape[1]):
@@ -46,6 +54,12 @@ class Objective(Landscape):
                 f"{architecture.name} reads images of {architecture.image_size} numbers, "
                 f"these have {images.shape[1]}"
             )
+        if architecture.image_size is not None and not images.is_floating_point():
+            raise ValueError(
+                f"images are {images.dtype}, expected pixels in [0, 1]; images / 255.0 makes that"
+            )
+        if labels.dtype != torch.int64:
+            raise ValueError(f"labels are {labels.dtype}, expected int64; labels.long() makes that")
         self.architecture = architecture
         self.images = images
         self.labels = labels

@@ -163,7 +163,8 @@ class PathSearch:
         """Arguments and errors as for `find_paths`."""
         if starts.shape != ends.shape or starts.dim() != 2:
             raise ValueError(
-                f"starts {tuple(starts.shape)} and ends {tuple(ends.shape)} must both be [S, P]"
+                f"starts {tuple(starts.shape)} and ends {tuple(ends.shape)} must both be [S, P], "
+                "of equal size: solutions of one architecture"
             )
         if starts.dtype != ends.dtype or not starts.is_floating_point():
             raise ValueError(
@@ -182,7 +183,8 @@ class PathSearch:
                 'keep must be "last" or "mean" where each step has a landscape of its own'
             )
         self.landscape, self.landscape_at = landscape, landscape_at
-        self.starts, self.ends = starts, ends
+        # A vector of a module's parameters asks for gradients, of which a search needs none.
+        self.starts, self.ends = starts.detach(), ends.detach()
         self.points, self.penalty, self.keep = points, penalty, keep
         pairs, dimension = starts.shape
         self.adam = Adam(starts.new_zeros(pairs, terms, dimension), learning_rate)
@@ -197,8 +199,14 @@ class PathSearch:
         return self.adam.steps
 
     def advance(self) -> Tensor:
-        """Make a step; returns the losses [S] before it, summed over the points of each path."""
+        """Make a step; returns the losses [S] before it, summed over the points of each path.
+
+        Raises:
+            ValueError: all steps have been made.
+        """
         step, coefficients = self.step, self.adam.values
+        if step == self.step_losses.shape[1]:
+            raise ValueError(f"all {step} steps have been made; start a search with more steps")
         at = self.landscape if self.landscape_at is None else self.landscape_at(step)
         losses, gradients = path_losses_and_gradients(
             at, self.starts, self.ends, coefficients, self.points, self.penalty
@@ -213,8 +221,8 @@ class PathSearch:
         return losses
 
     def paths(self) -> Paths:
-        """The paths to keep after the steps made."""
-        return Paths(self.starts, self.ends, self.kept, self.step_losses)
+        """The paths to keep after the steps made, which further steps leave as they are."""
+        return Paths(self.starts, self.ends, self.kept.clone(), self.step_losses.clone())
 
     def state(self) -> dict[str, Tensor]:
         """What `restore` needs to go on from here: copies on the CPU, a row [S, ...] per pair."""

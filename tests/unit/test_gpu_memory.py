@@ -24,7 +24,7 @@ def use_card(monkeypatch: pytest.MonkeyPatch, gibibytes: int, share: float = 1.0
 def elsewhere() -> Objective:
     """An objective whose images lie on a device that is not the CPU, and hold nothing."""
     images = torch.empty(IMAGES, 784, device="meta")
-    return Objective(get_architecture("lstm"), images, images[:, 0])
+    return Objective(get_architecture("lstm"), images, images[:, 0].long())
 
 
 @pytest.mark.parametrize("gibibytes", [8, 24, 80])

@@ -119,6 +119,7 @@ def test_training_equals_torch_one_network_at_a_time(case: str) -> None:
         ("sgd", {"gradient_clip": 0.0}),
         ("sgd", {"warmup_epochs": 2}),
         ("adam", {"decays": [1.0, 0.9]}),
+        ("adam", {"decays": [0.9]}),
         ("adam", {"epsilon": 0.0}),
         ("adam", {"momentum": 0.9}),
     ],

@@ -224,6 +224,25 @@ def test_images_and_labels_must_match() -> None:
         Objective(get_architecture("fcp"), images[:0], labels[:0])
 
 
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        ((4, 28, 28), torch.int64, r"images.flatten\(1\) makes that"),
+        (torch.uint8, torch.int64, r"torch.uint8, expected pixels in \[0, 1\]"),
+        (torch.float32, torch.uint8, r"labels.long\(\) makes that"),
+    ],
+)
+def test_images_and_labels_as_datasets_hold_them_are_refused_with_the_remedy(
+    images: tuple[int, ...] | torch.dtype, labels: torch.dtype, message: str
+) -> None:
+    shape = images if isinstance(images, tuple) else (4, 784)
+    dtype = images if isinstance(images, torch.dtype) else torch.float32
+    with pytest.raises(ValueError, match=message):
+        Objective(
+            get_architecture("fcp"), torch.zeros(shape, dtype=dtype), torch.zeros(4, dtype=labels)
+        )
+
+
 @pytest.mark.parametrize("size", [783, 3072])
 @pytest.mark.parametrize(
     ("name", "settings"),

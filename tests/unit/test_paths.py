@@ -339,6 +339,38 @@ def test_a_search_that_is_left_goes_on_in_whatever_company(keep: str, left_at: i
         assert torch.equal(part.paths().step_losses, unbroken.step_losses[rows])
 
 
+@pytest.mark.parametrize("keep", ["lowest", "last", "mean"])
+def test_paths_so_far_stay_as_they_are(keep: str) -> None:
+    settings = {"terms": 2, "points": 9, "penalty": 10.0, "learning_rate": 0.1, "keep": keep}
+    search = PathSearch(
+        FunctionLandscape(figure_3_function), START[None], END[None], steps=3, **settings
+    )
+    search.advance()
+    so_far = search.paths()
+    coefficients = so_far.coefficients.clone()
+    search.advance()
+    search.advance()
+    assert torch.equal(so_far.coefficients, coefficients)
+    assert not torch.equal(search.paths().coefficients, coefficients)
+    assert so_far.step_losses.isnan().tolist() == [[False, True, True]]
+    with pytest.raises(ValueError, match="all 3 steps have been made"):
+        search.advance()
+
+
+@pytest.mark.parametrize("name", ["fcp", "lenet", "autoencoder", "lstm", "function"])
+def test_ends_that_ask_for_gradients_are_taken_as_they_are(name: str) -> None:
+    """Such as the parameters of a module, `nn.utils.parameters_to_vector` of them."""
+    if name == "function":
+        landscape, ends = FunctionLandscape(figure_3_function), torch.stack([START, END])
+    else:
+        landscape, ends = make_objective(name), vectors_for(name, 2, seed=3)
+    settings = {"terms": 2, "points": 5, "steps": 2}
+    path = find_path(landscape, *ends.clone().requires_grad_(), **settings)
+    assert not path.points(5).requires_grad
+    assert torch.equal(path.points(5), find_path(landscape, *ends, **settings).points(5))
+    assert not landscape.losses(ends.clone().requires_grad_()).requires_grad
+
+
 def test_a_state_that_does_not_fit_is_refused() -> None:
     landscape, pair = FunctionLandscape(figure_3_function), torch.stack([START, END])
     options = {"terms": 1, "points": 4, "penalty": 0.0, "steps": 3, "learning_rate": 0.1}
@@ -427,5 +459,5 @@ def test_a_function_of_another_shape_is_refused(function: Callable[[Tensor], Ten
 
 
 def test_ends_of_different_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match="must both"):
+    with pytest.raises(ValueError, match="of equal size: solutions of one architecture"):
         find_paths(FunctionLandscape(figure_3_function), START[None], END[None, :1])

@@ -76,7 +76,7 @@ class Architecture(ABC):
         """Sum of the image losses, [B], float64.
 
         params: [B, P]; images: [n, D] shared by all networks, or [B, n, D], each network its own;
-        labels: [n] or [B, n], int64.
+        labels: [n] or [B, n], int64. Of texts both are tokens [n, L] or [B, n, L], int64.
         """
 
     @abstractmethod

@@ -44,6 +44,11 @@ class ResidualNetwork(AutogradArchitecture):
         that are normalised together; stem_stride: step of the first convolution, 2 halves the
         image at once.
         """
+        if len(image) != 3 or min(*image, groups, stem_stride) < 1:
+            raise ValueError(
+                "image needs channels, height and width, such as [1, 28, 28]; these, groups and "
+                "stem_stride must be at least 1"
+            )
         if len(channels) != len(blocks) or not channels or min(*channels, *blocks) < 1:
             raise ValueError("channels and blocks need one number of at least 1 for each stage")
         if any(width % groups for width in channels):
