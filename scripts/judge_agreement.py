@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from topography import storage
-from topography.analysis.tables import write_text
 from topography.jobs import command_line
 from topography.report import agreement, agreement_page, claims, measures
 
@@ -66,8 +65,8 @@ def main() -> None:
     figures = {file.stem: file for file in arguments.figures}
     orderings = storage.read_table(arguments.orderings) if arguments.orderings else None
     storage.write_table(arguments.csv, table)
-    write_text(arguments.markdown, agreement_page.markdown(table, facts, orderings))
-    write_text(arguments.html, agreement_page.html(table, figures, facts, orderings))
+    storage.write_text(arguments.markdown, agreement_page.markdown(table, facts, orderings))
+    storage.write_text(arguments.html, agreement_page.html(table, figures, facts, orderings))
 
 
 if __name__ == "__main__":

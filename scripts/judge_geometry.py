@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 
 from topography import storage
-from topography.analysis.tables import write_text
-from topography.figures import geometry
+from topography.analysis import optimization_paths
 from topography.jobs import command_line
 from topography.report import geometry_claims
 from topography.report.claims import read_claims
@@ -35,14 +34,13 @@ def main() -> None:
     """Judge and write the tables."""
     arguments = parse_arguments()
     claims = read_claims(arguments.claims, geometry_claims.CLAIM_KEYS, optional=())["claims"]
-    runs = geometry.read_runs(arguments.records)
+    runs = optimization_paths.read_runs(arguments.records)
     probes = storage.read_table(arguments.probes)
     table = geometry_claims.judge(claims, runs, probes)
     storage.write_table(arguments.csv, table)
-    write_text(
-        arguments.markdown,
-        geometry_claims.markdown(table, arguments.scale, geometry.datasets(runs.values())),
-    )
+    datasets = optimization_paths.datasets(runs.values())
+    text = geometry_claims.markdown(table, arguments.scale, datasets)
+    storage.write_text(arguments.markdown, text)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from topography import storage
+from topography.analysis import optimization_paths
 from topography.figures import geometry, style
 from topography.figures.geometry_panels import FIGURES
 from topography.jobs import command_line
@@ -36,12 +37,12 @@ def main() -> None:
     """Draw and write the figure."""
     arguments = parse_arguments()
     panels = FIGURES[arguments.figure]
-    runs = geometry.read_runs(arguments.records)
+    runs = optimization_paths.read_runs(arguments.records)
     probes = storage.read_table(arguments.probes) if arguments.probes else pd.DataFrame()
     numbers = geometry.shown_numbers(panels, runs, probes)
     figure = geometry.draw(panels, numbers)
     shown = {name: runs[name] for panel in panels for name in panel.runs}
-    style.stamp(figure, arguments.scale, geometry.datasets(shown.values()))
+    style.stamp(figure, arguments.scale, optimization_paths.datasets(shown.values()))
     style.save(figure, numbers, arguments.output_stem)
 
 

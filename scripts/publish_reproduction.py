@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 from topography import storage
-from topography.analysis.tables import write_text
 from topography.errors import TopographyError
 from topography.jobs import command_line
 from topography.report import provenance, reproduction
@@ -74,13 +73,13 @@ def main() -> None:
             reproduction.copy_computed(results, trainings, folder / reproduction.TRAININGS)
         reproduction.copy_computed(results, searches, folder / reproduction.SEARCHES)
         text = reproduction.published_configuration(config)
-        write_text(folder / reproduction.CONFIGURATION, text)
+        storage.write_text(folder / reproduction.CONFIGURATION, text)
         storage.write_table(folder / reproduction.ENVIRONMENT, reproduction.environment())
         storage.write_table(folder / reproduction.TIMES, times)
         page = reproduction.readme(
             run, storage.read_table(agreement), times, arguments.target, networks
         )
-        write_text(folder / reproduction.README, page)
+        storage.write_text(folder / reproduction.README, page)
         reproduction.refuse_paths(folder, reproduction.local_paths(config))
         storage.write_table(folder / provenance.MANIFEST, provenance.manifest(folder))
 

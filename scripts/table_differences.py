@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from topography import storage
-from topography.analysis.tables import write_text
 from topography.jobs import command_line
 from topography.report import differences
 
@@ -33,7 +32,9 @@ def main() -> None:
     measured = differences.read(arguments.selections, arguments.sets, arguments.barriers)
     table = differences.compare(measured)
     storage.write_table(arguments.csv, table)
-    write_text(arguments.markdown, differences.markdown(table, arguments.scale, arguments.dataset))
+    storage.write_text(
+        arguments.markdown, differences.markdown(table, arguments.scale, arguments.dataset)
+    )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def main() -> None:
     statistics = {path.stem: storage.read_table(path) for path in arguments.statistics}
     losses = tables.loss_table(selections, statistics)
     storage.write_table(arguments.csv, losses)
-    tables.write_text(
+    storage.write_text(
         arguments.markdown,
         tables.loss_markdown(losses, arguments.scale, arguments.dataset, arguments.imported),
     )

@@ -30,7 +30,7 @@ def main() -> None:
     statistics = {path.stem: storage.read_table(path) for path in arguments.statistics}
     weights = tables.weight_table(statistics)
     storage.write_table(arguments.csv, weights)
-    tables.write_text(
+    storage.write_text(
         arguments.markdown,
         tables.weight_markdown(weights, arguments.scale, arguments.dataset, arguments.imported),
     )

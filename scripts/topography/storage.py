@@ -132,6 +132,16 @@ def write_table(path: AnyPath, table: "pandas.DataFrame") -> None:
             temporary.write_bytes(content)
 
 
+def write_text(path: AnyPath, text: str) -> None:
+    """Write a text file, complete or not at all.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def checksum_path(path: AnyPath) -> Path:
     """Return where the checksum of a table lies."""
     return Path(f"{os.fspath(path)}.sha256")

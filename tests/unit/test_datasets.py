@@ -332,14 +332,16 @@ def archives() -> dict[str, bytes]:
 @pytest.fixture
 def load_small(archives, tmp_path):
     """Loader of the tiny files: ``load_small(source, sha256_known=True)``."""
-    from topography.datasets._idx import IdxFile, IdxFiles, load_idx
+    from topography.datasets._idx import IdxFiles, load_idx
+    from topography.datasets._published import PublishedFile
 
     def load(source: str, sha256_known: bool = True) -> Dataset:
         files = []
         for name, content in archives.items():
             sha256 = hashlib.sha256(gzip.decompress(content)).hexdigest()
             md5 = hashlib.md5(content).hexdigest()
-            files.append(IdxFile(name.removesuffix(".gz"), md5, sha256 if sha256_known else None))
+            name = name.removesuffix(".gz")
+            files.append(PublishedFile(name, md5, sha256 if sha256_known else None))
         mirrors = ["https://dead.invalid/", "https://mirror.invalid/small/"]
         return load_idx(IdxFiles(*files), mirrors, tmp_path / "raw", source)
 
@@ -460,7 +462,7 @@ def test_other_transports_are_refused(load_small, mirror, source):
 
 
 def test_http_is_refused_even_inside_the_downloader():
-    from topography.datasets._idx import RefusedHttp, _https_only
+    from topography.datasets._published import RefusedHttp, _https_only
 
     requests = []
 

@@ -21,6 +21,7 @@ from example_results import LABELS, loss_history, smallest_font, write_training
 from topography import storage
 from topography.analysis import selection
 from topography.figures import (
+    FigureInputError,
     barriers,
     histograms,
     kernel_pca,
@@ -142,10 +143,10 @@ def test_barriers_of_two_landscapes_or_none_are_refused(tmp_path):
     files = barrier_files(tmp_path, ["fcp"], ["sgd_test"], 3)
     other = tmp_path / "test" / "fcp" / "sgd_test.csv"
     storage.write_table(other, pd.DataFrame({"height": [1.0]}))
-    with pytest.raises(barriers.FigureInputError, match=r"\['test', 'train'\]"):
+    with pytest.raises(FigureInputError, match=r"\['test', 'train'\]"):
         barriers.read_heights([*files, other])
     storage.write_table(other, pd.DataFrame({"height": np.array([], float)}))
-    with pytest.raises(barriers.FigureInputError, match="has no rows"):
+    with pytest.raises(FigureInputError, match="has no rows"):
         barriers.read_heights([other])
 
 
@@ -175,9 +176,9 @@ def test_lengths_have_a_dotted_line_at_the_centroids():
 
 def test_lengths_without_a_set_or_centroids_are_refused():
     tables, centroids = length_tables()
-    with pytest.raises(lengths.FigureInputError, match="'fcp' hold no set 'lbfgs_test'"):
+    with pytest.raises(FigureInputError, match="'fcp' hold no set 'lbfgs_test'"):
         lengths.shown_numbers(tables, centroids, "lbfgs_test-sgd_test")
-    with pytest.raises(lengths.FigureInputError, match="--centroids"):
+    with pytest.raises(FigureInputError, match="--centroids"):
         lengths.shown_numbers(tables, {}, "lbfgs_train-sgd_test")
 
 
@@ -201,7 +202,7 @@ def test_projections_are_those_asked_for():
     assert len(figure.axes) == 2
     shown = [tuple(points.get_offsets()[0]) for points in figure.axes[0].collections]
     assert shown == [(1, 0), (2, 0)]
-    with pytest.raises(kernel_pca.FigureInputError, match="no y-z with kernel 'rbf'"):
+    with pytest.raises(FigureInputError, match="no y-z with kernel 'rbf'"):
         kernel_pca.shown_numbers({"fcp": table}, "y-z")
 
 
@@ -276,17 +277,17 @@ def test_curves_of_different_length_are_refused():
     histories, selections = curves_input(kept=[0, 1])
     whole = histories["lstm", "sgd"]
     histories["lstm", "sgd"] = whole[(whole["seed"] != 1) | (whole["epoch"] <= 5)]
-    with pytest.raises(loss_curves.FigureInputError, match=r"lstm/sgd are of different length"):
+    with pytest.raises(FigureInputError, match=r"lstm/sgd are of different length"):
         loss_curves.shown_numbers(histories, selections)
 
 
 def test_curves_that_do_not_fit_are_refused():
     histories, selections = curves_input(kept=[0, 1])
     histories["lstm", "sgd"] = histories["lstm", "sgd"].query("seed != 1")
-    with pytest.raises(loss_curves.FigureInputError, match=r"seeds \[1\] have no loss curve"):
+    with pytest.raises(FigureInputError, match=r"seeds \[1\] have no loss curve"):
         loss_curves.shown_numbers(histories, selections)
     del selections["lstm", "sgd"]
-    with pytest.raises(loss_curves.FigureInputError, match=r"lstm/sgd\.csv to --selections"):
+    with pytest.raises(FigureInputError, match=r"lstm/sgd\.csv to --selections"):
         loss_curves.shown_numbers(histories, selections)
 
 

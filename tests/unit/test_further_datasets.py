@@ -20,7 +20,7 @@ from topography.datasets import (
     wikitext2,
     write_dataset,
 )
-from topography.datasets._idx import IdxFile
+from topography.datasets._published import PublishedFile
 from topography.storage import read_metadata
 
 TRAIN_TEXT = " = A title = \n\n the cat sat on the mat , the <unk> did not \n" * 9
@@ -63,7 +63,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         (tmp_path / name).write_bytes(body)
         md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        file = IdxFile(module.FILE.name, md5, suffix=module.FILE.suffix)
+        file = PublishedFile(module.FILE.name, md5, suffix=module.FILE.suffix)
         monkeypatch.setattr(module, "FILE", file)
     return tmp_path
 

@@ -19,6 +19,7 @@ import record_geometry
 from clones import REPOSITORY
 from example_results import smallest_font
 from topography import storage
+from topography.analysis import optimization_paths
 from topography.datasets import load_dataset, write_dataset
 from topography.figures import geometry
 from topography.figures.geometry_panels import FIGURES, Panel
@@ -105,7 +106,7 @@ def test_a_run_is_laid_on_its_optimizer_and_the_defaults() -> None:
 
 
 def test_every_figure_shows_its_panels_with_their_null(recorded: Path) -> None:
-    runs = geometry.read_runs(sorted(recorded.glob("*.safetensors")))
+    runs = optimization_paths.read_runs(sorted(recorded.glob("*.safetensors")))
     probes = storage.read_table(recorded / "controls.probes.csv")
     for name, panels in FIGURES.items():
         numbers = geometry.shown_numbers(panels, runs, probes)
@@ -132,7 +133,7 @@ def test_every_figure_shows_its_panels_with_their_null(recorded: Path) -> None:
 
 @pytest.mark.parametrize("figure", ["fig2", "fig5", "probes"])
 def test_figures_are_drawn_and_say_what_the_null_is(recorded: Path, figure: str) -> None:
-    runs = geometry.read_runs(sorted(recorded.glob("*.safetensors")))
+    runs = optimization_paths.read_runs(sorted(recorded.glob("*.safetensors")))
     probes = storage.read_table(recorded / "controls.probes.csv")
     panels = FIGURES[figure]
     drawn = geometry.draw(panels, geometry.shown_numbers(panels, runs, probes))
@@ -160,7 +161,7 @@ def test_summaries_hold_every_epoch_of_every_run(recorded: Path) -> None:
     cosine = table[table["quantity"] == "cosine"]
     assert set(cosine["run"]) == {"sgd", "momentum", "adam"}
     assert cosine.groupby("run")["epoch"].max().tolist() == [4, 4, 4]
-    runs = geometry.read_runs([recorded / "optimizer.safetensors"])
+    runs = optimization_paths.read_runs([recorded / "optimizer.safetensors"])
     first = runs["optimizer/adam"].shown("cosine")[
         0, : runs["optimizer/adam"].notes["steps_per_epoch"]
     ]
@@ -194,7 +195,7 @@ def test_every_claim_gets_a_verdict(
 
 def made_up_run(
     cosine: np.ndarray, batch_size: int = 8, update: float = 1.0, **others: np.ndarray
-) -> geometry.Run:
+) -> optimization_paths.Run:
     """A run of 4 epochs with these cosines [S, T], of unit gradients and distances.
 
     RSI and the locally optimal rate are the cosine too. others: records that are not as said.
@@ -215,7 +216,7 @@ def made_up_run(
         "steps_per_epoch": cosine.shape[1] // 4,
         "settings": {"optimizer_settings": {"batch_size": batch_size}},
     }
-    return geometry.Run(notes, records | others)
+    return optimization_paths.Run(notes, records | others)
 
 
 def test_a_curve_shows_the_mean_and_the_extremes_of_steps_and_seeds_beside_the_null() -> None:

@@ -2,11 +2,9 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from topography import storage
 from topography.analysis.sets import CHECKPOINTS
 from topography.errors import TopographyError
 from topography.naming import (
@@ -153,12 +151,6 @@ def weight_markdown(
         f"{_origin(scale, dataset, imported)}"
     )
     return _markdown(caption, ["NN", *header], body)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, complete or not at all."""
-    with storage.atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _origin(scale: str, dataset: str, imported: Sequence[str]) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from topography.datasets import Dataset, DatasetError
-from topography.datasets._idx import IdxFile, content_of
+from topography.datasets._published import PublishedFile, content_of
 
 MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
-FILE = IdxFile("cifar-10-binary.tar", "c32a1d4ab5d03f1284b67883e8d87530")
+FILE = PublishedFile("cifar-10-binary.tar", "c32a1d4ab5d03f1284b67883e8d87530")
 FOLDER = "cifar-10-batches-bin"
 TRAIN = tuple(f"{FOLDER}/data_batch_{number}.bin" for number in range(1, 6))
 TEST = (f"{FOLDER}/test_batch.bin",)

@@ -9,7 +9,8 @@ from pathlib import Path
 from torchvision.datasets import FashionMNIST
 
 from topography.datasets import Dataset
-from topography.datasets._idx import IdxFile, IdxFiles, load_idx
+from topography.datasets._idx import IdxFiles, load_idx
+from topography.datasets._published import PublishedFile
 
 # torchvision's mirror is this bucket's website, which has no https; these addresses do.
 MIRRORS = (
@@ -18,10 +19,15 @@ MIRRORS = (
 )
 ARCHIVE_MD5 = dict(FashionMNIST.resources)
 FILES = IdxFiles(
-    train_images=IdxFile("train-images-idx3-ubyte", ARCHIVE_MD5["train-images-idx3-ubyte.gz"]),
-    train_labels=IdxFile("train-labels-idx1-ubyte", ARCHIVE_MD5["train-labels-idx1-ubyte.gz"]),
-    test_images=IdxFile("t10k-images-idx3-ubyte", ARCHIVE_MD5["t10k-images-idx3-ubyte.gz"]),
-    test_labels=IdxFile("t10k-labels-idx1-ubyte", ARCHIVE_MD5["t10k-labels-idx1-ubyte.gz"]),
+    *(
+        PublishedFile(name, ARCHIVE_MD5[f"{name}.gz"])
+        for name in (
+            "train-images-idx3-ubyte",
+            "train-labels-idx1-ubyte",
+            "t10k-images-idx3-ubyte",
+            "t10k-labels-idx1-ubyte",
+        )
+    )
 )
 
 

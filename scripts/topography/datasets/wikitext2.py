@@ -9,14 +9,14 @@ import zipfile
 from pathlib import Path
 
 from topography.datasets import Dataset, DatasetError
-from topography.datasets._idx import IdxFile, content_of
+from topography.datasets._published import PublishedFile, content_of
 from topography.datasets._text import as_dataset
 
 MIRRORS = (
     "https://wikitext.smerity.com/",
     "https://s3.amazonaws.com/research.metamind.io/wikitext/",
 )
-FILE = IdxFile("wikitext-2-v1", "542ccefacc6c27f945fb54453812b3cd", suffix=".zip")
+FILE = PublishedFile("wikitext-2-v1", "542ccefacc6c27f945fb54453812b3cd", suffix=".zip")
 TRAIN, TEST = "wikitext-2/wiki.train.tokens", "wikitext-2/wiki.test.tokens"
 END_OF_LINE = "<eos>"
 

@@ -9,13 +9,8 @@ from matplotlib.figure import Figure
 
 from topography import storage
 from topography.analysis.sets import CHECKPOINTS
-from topography.errors import TopographyError
-from topography.figures import histograms, style
+from topography.figures import FigureInputError, histograms, style
 from topography.naming import in_paper_order, split_set
-
-
-class FigureInputError(TopographyError):
-    """The barrier tables are not those of one figure."""
 
 
 def read_heights(files: Sequence[Path]) -> tuple[str, dict[str, dict[str, np.ndarray]]]:

@@ -1,12 +1,8 @@
 """Figures of the second study: the geometry of optimization paths beside its null model."""
 
 import itertools
-import json
 import string
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from topography import ratios, storage
-from topography.errors import TopographyError
+from topography.analysis.optimization_paths import Run, batch_size_curve, probe_curve, probes_of
 from topography.figures import style
 from topography.figures.geometry_panels import Panel
 
@@ -36,54 +31,6 @@ LINEAR_BELOW = 0.02  # of the axis of a cosine, which is logarithmic beyond and 
 WITH_NULL = ("cosine", "step_cosine", "step_optimality")
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 DASHED = {"linestyle": (0, (3, 2)), "linewidth": 0.9}
-
-
-@dataclass(frozen=True)
-class Run:
-    """A recorded run as the figures and claims use it.
-
-    notes: `settings`, `seeds`, `references`, `steps_per_epoch`, `losses`. records: see
-    `geometry.Recorder.records`.
-    """
-
-    notes: dict[str, Any]
-    records: dict[str, np.ndarray]
-
-    @property
-    def steps(self) -> int:
-        """Steps that count: all but those of the last epoch, whose cosine tends to 1 by itself."""
-        return self.records["loss"].shape[1] - self.notes["steps_per_epoch"]
-
-    def shown(self, quantity: str, reference: str = "end") -> np.ndarray:
-        """One of `ratios.with_ratios` or of the records, at the steps that count, [S, T]."""
-        derived = ratios.with_ratios(self.records, self.notes["references"].index(reference))
-        values = derived[quantity] if quantity in derived else self.records[quantity]
-        return values[:, : self.steps]
-
-
-def read_runs(files: Sequence[Path]) -> dict[str, Run]:
-    """All runs of the studies in `<study>.safetensors`, by `<study>/<run>`.
-
-    Raises:
-        StorageError: a file is missing or damaged.
-    """
-    runs = {}
-    for file in files:
-        tensors = storage.read_tensors(file)
-        for name, notes in json.loads(storage.read_metadata(file)["runs"]).items():
-            own = {
-                key.removeprefix(f"{name}/"): values
-                for key, values in tensors.items()
-                if key.startswith(f"{name}/")
-            }
-            runs[f"{file.stem}/{name}"] = Run(notes, own)
-    return runs
-
-
-def datasets(runs: Iterable[Run]) -> str:
-    """Names of the datasets of some runs, for a reader; empty if all are of functions."""
-    settings = [run.notes["settings"] for run in runs]
-    return ", ".join(sorted({own["dataset"] for own in settings if own["function"] is None}))
 
 
 def shown_numbers(
@@ -153,21 +100,6 @@ def _along(
     return pd.DataFrame(table, columns=["position", "mean", "low", "high", "comparison"])
 
 
-def probes_of(name: str, probes: pd.DataFrame) -> pd.DataFrame:
-    """The probes of a run, `<study>/<run>`.
-
-    Raises:
-        TopographyError: it has none.
-    """
-    chosen = probes[probes["run"] == name.split("/")[1]] if len(probes) else probes
-    if len(chosen) == 0:
-        raise TopographyError(
-            f"The run {name} has no probes to show. Give it `probes` in the configuration, under "
-            "geometry.studies."
-        )
-    return chosen
-
-
 def _gradients(run: Run, probes: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Cosines of the further gradients, of minibatches of the run's ``probes.size``."""
     size = run.notes["settings"]["probes"]["size"]
@@ -179,39 +111,6 @@ def _gradients(run: Run, probes: pd.DataFrame) -> dict[str, pd.DataFrame]:
         table["position"] = table["iteration"] / run.notes["steps_per_epoch"]
         tables[str(name)] = table.assign(comparison=np.nan)
     return tables
-
-
-def probe_curve(run: Run, probes: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """Mean cosine by the size of minibatches on one path, with a fit, and its noise scale.
-
-    Without the first epoch, in which all cosines are several times as high, and the last.
-    """
-    counts = probes["iteration"].between(run.notes["steps_per_epoch"], run.steps, inclusive="left")
-    groups = probes[counts & (probes["probe"] == "train")].groupby("batch_size")["cosine"]
-    table = groups.agg(mean="mean", low="min", high="max").reset_index(names="position")
-    full, noise_scale = ratios.fit_noise_scale(
-        table["position"].to_numpy(float), table["mean"].to_numpy()
-    )
-    fit = full / np.sqrt(1 + noise_scale / table["position"])
-    return table.assign(comparison=fit), noise_scale
-
-
-def batch_size_curve(runs: Sequence[Run]) -> pd.DataFrame:
-    """Mean cosine of whole runs by their batch size, and that of the null model of each."""
-    rows = []
-    for run in runs:
-        by_seed = np.nanmean(run.shown("cosine"), axis=1)
-        rows.append(
-            (
-                run.notes["settings"]["optimizer_settings"]["batch_size"],
-                by_seed.mean(),
-                by_seed.min(),
-                by_seed.max(),
-                np.nanmean(run.shown("null_cosine")),
-            )
-        )
-    table = pd.DataFrame(rows, columns=["position", "mean", "low", "high", "comparison"])
-    return table.sort_values("position", ignore_index=True)
 
 
 # Drawing ------------------------------------------------------------------------------------------

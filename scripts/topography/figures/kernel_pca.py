@@ -6,16 +6,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from topography.errors import TopographyError
-from topography.figures import style
+from topography.figures import FigureInputError, style
 from topography.naming import set_label, split_set
 
 KERNEL = "rbf"  # of the paper
 MARKERS = ("o", "^")  # a second cue beside the colour
-
-
-class FigureInputError(TopographyError):
-    """The projections asked for are not in the tables."""
 
 
 def shown_numbers(projections: Mapping[str, pd.DataFrame], comparison: str) -> pd.DataFrame:

@@ -5,13 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from topography.errors import TopographyError
-from topography.figures import histograms, style
+from topography.figures import FigureInputError, histograms, style
 from topography.naming import split_set
-
-
-class FigureInputError(TopographyError):
-    """The length tables and centroid tables do not fit the figure."""
 
 
 def shown_numbers(

@@ -12,8 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from topography.analysis.sets import CHECKPOINTS
-from topography.errors import TopographyError
-from topography.figures import style
+from topography.figures import FigureInputError, style
 from topography.naming import (
     architecture_label,
     in_paper_order,
@@ -25,10 +24,6 @@ BAND = {"alpha": 0.25, "linewidth": 0}
 MINIMUM_LINE = {"linestyle": "--", "linewidth": 0.9}
 ROW_HEIGHT = 2.3  # inches
 LOGARITHMIC_FROM = 5  # ratio of the longest to the shortest run
-
-
-class FigureInputError(TopographyError):
-    """Loss curves and selections do not fit each other."""
 
 
 def shown_numbers(

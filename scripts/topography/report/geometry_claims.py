@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from topography.analysis.optimization_paths import Run, batch_size_curve, probe_curve, probes_of
 from topography.errors import TopographyError
-from topography.figures.geometry import Run, batch_size_curve, probe_curve, probes_of
 from topography.report.claims import AGREES, UNBOUNDED, verdict
 
 Runs = Mapping[str, Run]

@@ -161,8 +161,7 @@ def publish(stem: Path, target: Path, description: Mapping[str, str]) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file for people to read, complete or not at all."""
-    with storage.atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    storage.write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def with_png_fields(content: bytes, fields: Mapping[str, str]) -> bytes:
