@@ -455,6 +455,7 @@ def test_settings_that_a_class_does_not_take_are_refused(
     [
         ({"optimizer_settings": {"lr": 0.1}}, "optimizer_settings.lr", "Known here: learning_rate"),
         ({"architecture_settings": {"hiden": [9]}}, "architecture_settings.hiden", "mean hidden?"),
+        ({"function_settings": {"dimensons": 3}}, "function_settings.dimensons", "dimension?"),
         ({"architecture": "fpc"}, "architecture", "Did you mean fcp?"),
         ({"optimizer": "adma"}, "optimizer", "Did you mean adam?"),
         ({"dataset": "mnits"}, "dataset", "Did you mean mnist?"),
