@@ -19,7 +19,7 @@ use rule train_networks as train_variant with:
     benchmark:
         "<benchmarks>/variants/{variant}/train_networks/{architecture}/{optimizer}/seeds_{first}-{last}.tsv"
     params:
-        checkpoint=f"{CHECKPOINTS}/variants/{{variant}}/training/{{architecture}}/{{optimizer}}/seeds_{{first}}-{{last}}.safetensors",
+        checkpoint=f"{CHECKPOINT_FOLDER}/variants/{{variant}}/training/{{architecture}}/{{optimizer}}/seeds_{{first}}-{{last}}.safetensors",
 
 
 use rule select_networks as select_variant with:
@@ -55,13 +55,13 @@ use rule find_paths as find_variant_paths with:
     benchmark:
         "<benchmarks>/variants/{variant}/find_paths/{landscape}/{architecture}/{set}/pairs_{first}-{last}.tsv"
     params:
-        checkpoint=f"{CHECKPOINTS}/variants/{{variant}}/paths/{{landscape}}/{{architecture}}/{{set}}/pairs_{{first}}-{{last}}.safetensors",
+        checkpoint=f"{CHECKPOINT_FOLDER}/variants/{{variant}}/paths/{{landscape}}/{{architecture}}/{{set}}/pairs_{{first}}-{{last}}.safetensors",
 
 
 use rule collect_barriers as collect_variant_barriers with:
     input:
         pairs=of_variant("pairs/{architecture}/{set}.csv"),
-        paths=variant_paths,
+        paths=path_files,
     output:
         barriers="<results>/variants/{variant}/barriers/{landscape}/{architecture}/{set}.csv",
     log:

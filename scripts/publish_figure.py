@@ -1,10 +1,8 @@
 """Copy a figure to where people look for it, and say where it comes from."""
 
 import argparse
-import json
 from pathlib import Path
 
-from topography.errors import TopographyError
 from topography.jobs import command_line
 from topography.report import provenance
 
@@ -19,7 +17,9 @@ def parse_arguments() -> argparse.Namespace:
         required=True,
         help="JSON file about the run: commit, scale, dataset, configuration, seeds",
     )
-    parser.add_argument("--logs", type=Path, required=True, help="folder of the training logs")
+    parser.add_argument(
+        "--logs", type=Path, nargs="*", default=[], help="of the trainings; missing ones are none"
+    )
     parser.add_argument(
         "--target",
         type=Path,
@@ -32,15 +32,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Publish the figure."""
     arguments = parse_arguments()
-    try:
-        run = json.loads(arguments.run.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TopographyError(
-            f"Cannot read {arguments.run}: {error}. Snakemake writes it when a run starts."
-        ) from error
     description = {
-        **run,
-        "device": provenance.devices(sorted(arguments.logs.rglob("*.log"))),
+        **provenance.read_json(arguments.run),
+        "device": provenance.devices([log for log in arguments.logs if log.is_file()]),
         "date": provenance.now(),
     }
     provenance.publish(arguments.figure, arguments.target, description)

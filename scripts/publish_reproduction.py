@@ -1,12 +1,10 @@
 """Put a set of results into a folder that can be published and verified."""
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 
 from topography import storage
-from topography.errors import TopographyError
 from topography.jobs import command_line
 from topography.report import provenance, reproduction
 
@@ -59,7 +57,7 @@ def main() -> None:
     trainings = reproduction.trainings(results, arguments.histories)
     searches = reproduction.searches(results, arguments.searches, benchmarks)
     networks = reproduction.can_be_published(trainings)
-    run = {**_read(arguments.run), **_origin(arguments.figures)}
+    run = {**provenance.read_json(arguments.run), **_origin(arguments.figures)}
     with reproduction.replaced(arguments.target) as folder:
         for name, files in (
             ("figures", arguments.figures),
@@ -84,18 +82,9 @@ def main() -> None:
         storage.write_table(folder / provenance.MANIFEST, provenance.manifest(folder))
 
 
-def _read(file: Path) -> dict[str, str]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TopographyError(
-            f"Cannot read {file}: {error}. The workflow writes it; run it again."
-        ) from error
-
-
 def _origin(figures: list[Path]) -> dict[str, str]:
     """Device and date of the newest figure."""
-    described = [_read(file) for file in figures if file.suffix == ".json"]
+    described = [provenance.read_json(file) for file in figures if file.suffix == ".json"]
     newest = max(described, key=lambda description: description["date"])
     return {"device": newest["device"], "date": newest["date"]}
 

@@ -42,18 +42,6 @@ def variant_trainings(suffix):
     return evaluate
 
 
-def variant_paths(wildcards):
-    """Input of a rule: the files of every path-finding job of its variant, landscape and set."""
-    jobs = configuration.path_jobs_of_set(
-        in_force(wildcards),
-        wildcards.architecture,
-        wildcards.landscape,
-        wildcards.set,
-    )
-    folder = f"<results>/variants/{wildcards.variant}/paths"
-    return [f"{folder}/{job}.safetensors" for job in jobs]
-
-
 def of_all(pattern):
     """Input of a rule: files about the networks of all variants."""
 

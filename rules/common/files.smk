@@ -62,14 +62,22 @@ def imported_file(checkpoint):
 
 
 def path_files(wildcards):
-    """Input of a rule: the files of every path-finding job of its landscape, architecture, set."""
+    """Input of a rule: the files of every path-finding job of its landscape, architecture, set.
+
+    Of its variant, where it has one.
+    """
     jobs = configuration.path_jobs_of_set(
-        config, wildcards.architecture, wildcards.landscape, wildcards.set
+        in_force(wildcards),
+        wildcards.architecture,
+        wildcards.landscape,
+        wildcards.set,
     )
-    return [f"<results>/paths/{job}.safetensors" for job in jobs]
+    variant = wildcards.get("variant")
+    folder = f"<results>/variants/{variant}" if variant else "<results>"
+    return [f"{folder}/paths/{job}.safetensors" for job in jobs]
 
 
-def training_jobs(architectures):
+def all_training_jobs(architectures):
     """Training jobs of some architectures, as the part of their files' names that tells them."""
     return [
         job
@@ -79,7 +87,7 @@ def training_jobs(architectures):
     ]
 
 
-def path_jobs():
+def all_path_jobs():
     """Every path-finding job of the scale, named likewise."""
     return [
         job
@@ -89,7 +97,7 @@ def path_jobs():
     ]
 
 
-def search_jobs():
+def all_search_jobs():
     """Every search for converged paths of the scale, named likewise."""
     return [
         job
@@ -101,7 +109,8 @@ def search_jobs():
 def history_files(architectures):
     """Loss curves of all training jobs of some architectures; weights from elsewhere have none."""
     return [
-        f"<results>/training/{job}.history.csv" for job in training_jobs(architectures)
+        f"<results>/training/{job}.history.csv"
+        for job in all_training_jobs(architectures)
     ]
 
 
@@ -125,15 +134,15 @@ def barrier_files(landscape):
 
 def search_files():
     """Tables of the paths searched on, of all sets that are joined on the train landscape."""
-    return [f"<results>/converged/{job}.csv" for job in search_jobs()]
+    return [f"<results>/converged/{job}.csv" for job in all_search_jobs()]
 
 
 def benchmark_files():
     """Times of every training and path search of the scale, if it has been done here."""
     jobs = [
-        *[f"train_networks/{job}" for job in training_jobs(ARCHITECTURES)],
-        *[f"find_paths/{job}" for job in path_jobs()],
-        *[f"converge_paths/{job}" for job in search_jobs()],
+        *[f"train_networks/{job}" for job in all_training_jobs(ARCHITECTURES)],
+        *[f"find_paths/{job}" for job in all_path_jobs()],
+        *[f"converge_paths/{job}" for job in all_search_jobs()],
     ]
     return [f"results/{config['scale']}/benchmarks/{job}.tsv" for job in jobs]
 
@@ -156,7 +165,7 @@ def result_files():
     return [
         *[
             f"<results>/training/{job}{end}"
-            for job in training_jobs(ARCHITECTURES)
+            for job in all_training_jobs(ARCHITECTURES)
             for end in (".safetensors", ".history.csv", ".runs.csv")
         ],
         *selection_files(ARCHITECTURES),
@@ -164,7 +173,7 @@ def result_files():
             f"<results>/{name}"
             for name in expand(by_set, architecture=ARCHITECTURES, set=SETS)
         ],
-        *[f"<results>/paths/{job}.safetensors" for job in path_jobs()],
+        *[f"<results>/paths/{job}.safetensors" for job in all_path_jobs()],
         *barrier_files("train"),
         *barrier_files("test"),
         *search_files(),

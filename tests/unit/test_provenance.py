@@ -88,7 +88,7 @@ def test_the_file_beside_a_figure_describes_it(published: Path) -> None:
 @pytest.mark.parametrize("add", [provenance.with_pdf_fields, provenance.with_png_fields])
 @pytest.mark.parametrize("content", [b"", b"%PDF-1.4 cut", b"\x89PNG\r\n\x1a\n cut"])
 def test_what_is_no_figure_is_refused(add, content) -> None:
-    with pytest.raises(provenance.ProvenanceError, match="Make the figure again"):
+    with pytest.raises(provenance.ProvenanceError, match=r"is no (PDF|PNG) file"):
         add(content, FIELDS)
 
 
@@ -177,13 +177,14 @@ def test_the_commands(figure: Path, tmp_path: Path, monkeypatch, capsys) -> None
     logs = tmp_path / "logs/fcp/sgd"
     logs.mkdir(parents=True)
     (logs / "seeds_0-3.log").write_text("resumed\nfcp: 42200 parameters, 3 epochs, on cuda\nx\n")
+    (logs / "seeds_0-1.log").write_text("of other settings\nfcp: 42200 parameters, on cpu\n")
     folder = tmp_path / "set"
 
     def command(script, *arguments) -> None:
         monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
         command_line.run(script.main)
 
-    target = ["--target", folder / "fig4", "--logs", tmp_path / "logs"]
+    target = ["--target", folder / "fig4", "--logs", logs / "seeds_0-3.log", logs / "none.log"]
     command(publish_figure, "--figure", figure, "--run", run, *target)
     command(write_manifest, "--root", folder)
     command(verify, folder)

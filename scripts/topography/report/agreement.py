@@ -88,7 +88,7 @@ def _require_known(claim: Mapping[str, Any], groups: Mapping[str, Any]) -> None:
     elif ("published" in claim) != ("tolerance" in claim):
         problem = "only one of published and tolerance"
     if problem:
-        raise claims.ClaimError(f"Claim {claim['id']} has {problem}. Correct the file of claims.")
+        raise claims.ClaimError(f"Claim {claim['id']} has {problem}. Correct config/claims.yaml.")
 
 
 def _targets(claim: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
@@ -101,6 +101,14 @@ def _targets(claim: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
             yield architecture, published
 
 
+def _band(claim: Mapping[str, Any], published: float) -> tuple[float, float]:
+    """What counts as the published number of a claim."""
+    try:
+        return claims.band(published, claim["tolerance"])
+    except claims.ClaimError as error:
+        raise claims.ClaimError(f"Claim {claim['id']}: {error}") from None
+
+
 def _judged(
     claim: Mapping[str, Any],
     architecture: str,
@@ -109,11 +117,7 @@ def _judged(
     settings: Mapping[str, Settings],
     content: Mapping[str, Any],
 ) -> dict[str, Any]:
-    allowed = (
-        tuple(map(float, claim["range"]))
-        if published is None
-        else claims.band(published, claim["tolerance"])
-    )
+    allowed = tuple(map(float, claim["range"])) if published is None else _band(claim, published)
     measured, interval = Measurement(np.array([np.nan]), 0, "none"), (np.nan, np.nan)
     if architecture and architecture not in settings:
         status, obstacles = NOT_RUN, []

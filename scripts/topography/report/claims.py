@@ -95,7 +95,7 @@ def band(value: float, tolerance: Mapping[str, float]) -> tuple[float, float]:
             return value / factor, value * factor
     raise ClaimError(
         f"The tolerance {dict(tolerance)} of the value {value} is not one of absolute, relative or "
-        "(for a value above 0) factor, with a number. Correct it in the file of claims."
+        "(for a value above 0) factor, with a number. Correct it in config/claims.yaml."
     )
 
 

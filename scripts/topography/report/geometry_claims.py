@@ -40,13 +40,13 @@ def judge(claims: Sequence[Mapping[str, Any]], runs: Runs, probes: pd.DataFrame)
         if claim["measure"] not in MEASURES:
             raise TopographyError(
                 f"Claim {claim['id']} names the measure {claim['measure']!r}; there are "
-                f"{', '.join(MEASURES)}. Correct it in the file of claims."
+                f"{', '.join(MEASURES)}. Correct it in config/geometry_claims.yaml."
             )
         missing = [name for name in claim["of"] if "/" in str(name) and name not in runs]
         if missing:
             raise TopographyError(
                 f"Claim {claim['id']} is about {missing}, which are not among the recorded runs. "
-                "Correct the file of claims, or the runs under geometry in config.yaml."
+                "Correct config/geometry_claims.yaml, or the runs under geometry in config.yaml."
             )
         values, null = MEASURES[claim["measure"]](claim["of"], runs, probes)
         low, high = claim["range"]

@@ -145,11 +145,14 @@ def publish(stem: Path, target: Path, description: Mapping[str, str]) -> None:
         StorageError: a file cannot be written.
     """
     fields = {name: description[key] for name, key in FIELDS.items()}
-    stamped = {
-        ".pdf": with_pdf_fields(stem.with_suffix(".pdf").read_bytes(), fields),
-        ".png": with_png_fields(stem.with_suffix(".png").read_bytes(), fields),
-        ".csv": stem.with_suffix(".csv").read_bytes(),
-    }
+    try:
+        stamped = {
+            ".pdf": with_pdf_fields(stem.with_suffix(".pdf").read_bytes(), fields),
+            ".png": with_png_fields(stem.with_suffix(".png").read_bytes(), fields),
+            ".csv": stem.with_suffix(".csv").read_bytes(),
+        }
+    except ProvenanceError as error:
+        raise ProvenanceError(f"{stem} {error}. Delete it and run the workflow again.") from None
     files = {}
     for suffix, content in stamped.items():
         file = target.with_suffix(suffix)
@@ -157,6 +160,20 @@ def publish(stem: Path, target: Path, description: Mapping[str, str]) -> None:
             temporary.write_bytes(content)
         files[file.name] = hashlib.sha256(content).hexdigest()
     write_json(target.with_suffix(".json"), {"figure": target.name, **description, "files": files})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that the workflow has written.
+
+    Raises:
+        ProvenanceError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ProvenanceError(
+            f"Cannot read {path}: {error}. The workflow writes it; run it again."
+        ) from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -172,7 +189,7 @@ def with_png_fields(content: bytes, fields: Mapping[str, str]) -> bytes:
     """
     end = content.rfind(b"IEND") - 4
     if not content.startswith(PNG_START) or end < 0:
-        raise ProvenanceError("This is no PNG file. Make the figure again.")
+        raise ProvenanceError("is no PNG file")
     chunks = b""
     for name, value in fields.items():
         body = b"iTXt" + name.encode("latin-1") + b"\0\0\0\0\0" + value.encode()
@@ -206,7 +223,7 @@ def with_pdf_fields(content: bytes, fields: Mapping[str, str]) -> bytes:
     size = re.search(rb"/Size (\d+)", trailer[1]) if trailer else None
     root = re.search(rb"/Root (\d+ \d+ R)", trailer[1]) if trailer else None
     if not content.startswith(b"%PDF") or not size or not root:
-        raise ProvenanceError("This is no PDF file as matplotlib writes it. Make the figure again.")
+        raise ProvenanceError("is no PDF file as matplotlib writes it")
     number = int(size[1])
     entries = b"".join(
         b"/%s <%s>\n" % (name.encode(), ("\ufeff" + value).encode("utf-16-be").hex().encode())

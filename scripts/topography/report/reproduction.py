@@ -300,8 +300,9 @@ def refuse_paths(folder: Path, paths: Iterable[str]) -> None:
         for path, pattern in patterns.items():
             if re.search(pattern, content):
                 raise ProvenanceError(
-                    f"{file.name} names the path {path}, which is of this machine only. Give "
-                    "files relative to the repository."
+                    f"{file.relative_to(folder)} names the path {path}, which is of this machine "
+                    "only. Name data and weights relative to the repository, and delete and "
+                    "remake what that file is a copy of."
                 )
 
 
