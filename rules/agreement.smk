@@ -57,19 +57,13 @@ rule judge_agreement:
         " --markdown {output.markdown:q} --html {output.html:q} > {log:q} 2>&1"
 
 
-rule publish_agreement:
+use rule publish_table as publish_agreement with:
     input:
         multiext("<results>/agreement/agreement", ".html", ".csv", ".md"),
     output:
         multiext("results/agreement", ".html", ".csv", ".md"),
     log:
         "<logs>/publish_agreement.log",
-    conda:
-        "../envs/analysis.yaml"
-    params:
-        folder=subpath(output[0], parent=True),
-    shell:
-        "cp {input:q} {params.folder:q}/ > {log:q} 2>&1"
 
 
 rule write_manifest:

@@ -87,7 +87,7 @@ rule judge_geometry:
         " --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
-rule publish_geometry:
+use rule publish_table as publish_geometry with:
     input:
         multiext("<results>/geometry/{figure}", ".pdf", ".png", ".csv"),
     output:
@@ -96,24 +96,12 @@ rule publish_geometry:
         "<logs>/publish_geometry/{figure}.log",
     wildcard_constraints:
         figure="|".join(GEOMETRY_PANELS),
-    conda:
-        "../envs/analysis.yaml"
-    params:
-        folder=subpath(output[0], parent=True),
-    shell:
-        "cp {input:q} {params.folder:q}/ > {log:q} 2>&1"
 
 
-rule publish_geometry_claims:
+use rule publish_table as publish_geometry_claims with:
     input:
         multiext("<results>/geometry/claims", ".csv", ".md"),
     output:
         multiext("results/geometry/claims", ".csv", ".md"),
     log:
         "<logs>/publish_geometry_claims.log",
-    conda:
-        "../envs/analysis.yaml"
-    params:
-        folder=subpath(output[0], parent=True),
-    shell:
-        "cp {input:q} {params.folder:q}/ > {log:q} 2>&1"

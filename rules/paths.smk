@@ -29,7 +29,7 @@ rule find_paths:
         architecture=architecture_json,
         paths=setting_json("paths", without=["landscapes"]),
         images=setting("images"),
-        checkpoint=f"{CHECKPOINTS}/paths/{{landscape}}/{{architecture}}/{{set}}/pairs_{{first}}-{{last}}.safetensors",
+        checkpoint=f"{CHECKPOINT_FOLDER}/paths/{{landscape}}/{{architecture}}/{{set}}/pairs_{{first}}-{{last}}.safetensors",
     shell:
         "exec python scripts/find_paths.py --data {input.data:q}"
         " --architecture {wildcards.architecture:q} --architecture-settings {params.architecture:q}"
@@ -82,7 +82,7 @@ rule converge_paths:
         pairs=searched_pairs,
         settings=search_json,
         images=setting("images"),
-        checkpoint=f"{CHECKPOINTS}/converged/{{architecture}}/{{set}}.safetensors",
+        checkpoint=f"{CHECKPOINT_FOLDER}/converged/{{architecture}}/{{set}}.safetensors",
     shell:
         "exec python scripts/converge_paths.py --data {input.data:q}"
         " --architecture {wildcards.architecture:q} --architecture-settings {params.architecture:q}"

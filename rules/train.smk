@@ -30,7 +30,7 @@ rule train_networks:
         optimizer=setting_json("optimizers", "{optimizer}"),
         images=setting("images"),
         # Not an output: Snakemake deletes those before it starts a job again.
-        checkpoint=f"{CHECKPOINTS}/training/{{architecture}}/{{optimizer}}/seeds_{{first}}-{{last}}.safetensors",
+        checkpoint=f"{CHECKPOINT_FOLDER}/training/{{architecture}}/{{optimizer}}/seeds_{{first}}-{{last}}.safetensors",
     shell:
         "exec python scripts/train.py --data {input.data:q}"
         " --architecture {wildcards.architecture:q} --architecture-settings {params.architecture:q}"

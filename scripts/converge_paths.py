@@ -10,9 +10,6 @@ from pathlib import Path
 
 from topography.jobs import command_line, orphans
 
-CPU_PAIRS_PER_BATCH = 1  # more are not faster, and make the state to be kept larger
-GPU_PAIRS_PER_BATCH = 50
-
 
 def arguments() -> argparse.Namespace:
     from topography.jobs.common import add_checkpoint_argument, add_network_arguments
@@ -71,7 +68,7 @@ def main() -> None:
             pairs,
             settings,
             landscape_at=converged_searches.landscapes(landscape, settings),
-            pairs_per_batch=CPU_PAIRS_PER_BATCH if device.type == "cpu" else GPU_PAIRS_PER_BATCH,
+            pairs_per_batch=converged_searches.PAIRS_AT_A_TIME[device.type],
             checkpoint=checkpoint,
             progress=Progress(label, len(settings.terms) * len(pairs) * settings.most_steps),
         )

@@ -11,9 +11,6 @@ from pathlib import Path
 
 from topography.jobs import command_line, orphans
 
-CPU_PAIRS_PER_BATCH = 4
-GPU_PAIRS_PER_BATCH = 50
-
 
 def arguments() -> argparse.Namespace:
     from topography.jobs.common import add_checkpoint_argument, add_network_arguments
@@ -46,6 +43,7 @@ def main() -> None:
     from topography.device import advice_when_out_of_memory
     from topography.jobs import common
     from topography.jobs.path_searches import (
+        PAIRS_AT_A_TIME,
         PathSettings,
         find_and_measure,
         read_pairs,
@@ -86,7 +84,7 @@ def main() -> None:
             weights,
             pairs,
             settings,
-            pairs_per_batch=CPU_PAIRS_PER_BATCH if device.type == "cpu" else GPU_PAIRS_PER_BATCH,
+            pairs_per_batch=PAIRS_AT_A_TIME[device.type],
             checkpoint=checkpoint,
             progress=Progress(label, len(pairs) * settings.steps),
         )

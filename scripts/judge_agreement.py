@@ -27,7 +27,10 @@ def parse_arguments() -> argparse.Namespace:
         "--paths-2d", type=Path, required=True, help="paths in two dimensions, fig3.csv"
     )
     parser.add_argument(
-        "--orderings", type=Path, nargs="?", help="converged paths, made by judge_convergence.py"
+        "--orderings",
+        type=Path,
+        required=True,
+        help="converged paths, made by judge_convergence.py",
     )
     parser.add_argument(
         "--settings",
@@ -63,7 +66,7 @@ def main() -> None:
         "cuts": agreement.all_departures(content, arguments.settings),
     }
     figures = {file.stem: file for file in arguments.figures}
-    orderings = storage.read_table(arguments.orderings) if arguments.orderings else None
+    orderings = storage.read_table(arguments.orderings)
     storage.write_table(arguments.csv, table)
     storage.write_text(arguments.markdown, agreement_page.markdown(table, facts, orderings))
     storage.write_text(arguments.html, agreement_page.html(table, figures, facts, orderings))

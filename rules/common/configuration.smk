@@ -147,7 +147,7 @@ wildcard_constraints:
     last=r"\d+",
 
 
-CHECKPOINTS = f"results/{config['scale']}/checkpoints"
+CHECKPOINT_FOLDER = f"results/{config['scale']}/checkpoints"
 # What the last run was started with; written by Snakemake itself when a run starts.
 RUN_DESCRIPTION = f"results/{config['scale']}/{provenance.RUN}"
 ARCHITECTURES = list(config["architectures"])

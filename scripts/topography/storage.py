@@ -173,7 +173,7 @@ def read_tensors(
         StorageError: the file is missing, truncated or damaged, or does not hold what was asked.
     """
     tensors, _ = read_tensors_and_metadata(path)
-    _check_shapes(path, tensors, shapes or {})
+    check_shapes(path, tensors, shapes or {})
     for name in finite:
         if not np.isfinite(_tensor(path, tensors, name)).all():
             raise StorageError(
@@ -181,16 +181,6 @@ def read_tensors(
                 "sense. Look for a diverged run in the stage that wrote it."
             )
     return tensors
-
-
-def read_metadata(path: AnyPath) -> dict[str, str]:
-    """Read the text metadata of a file written by ``write_tensors``.
-
-    Raises:
-        StorageError: the file is missing, truncated or damaged.
-    """
-    _, metadata = read_tensors_and_metadata(path)
-    return metadata
 
 
 def read_shapes(path: AnyPath, names: Iterable[str]) -> dict[str, list[int]]:
@@ -360,10 +350,14 @@ def _tensor(path: AnyPath, tensors: Mapping[str, np.ndarray], name: str) -> np.n
     return tensors[name]
 
 
-def _check_shapes(
+def check_shapes(
     path: AnyPath, tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Shape]
 ) -> None:
-    """Compare shapes, letting each letter take the size of its first occurrence."""
+    """Compare shapes, letting each letter take the size of its first occurrence.
+
+    Raises:
+        StorageError: an array is missing or has another shape.
+    """
     sizes: dict[str, int] = {}
     for name, shape in shapes.items():
         actual = _tensor(path, tensors, name).shape

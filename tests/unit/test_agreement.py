@@ -14,7 +14,7 @@ from clones import REPOSITORY
 from topography import storage
 from topography.analysis import weight_statistics
 from topography.jobs import command_line
-from topography.report import agreement, agreement_page, claims, measures
+from topography.report import agreement, agreement_page, claims, convergence, measures
 from topography.workflow import configuration, configuration_checks
 
 CLAIMS = REPOSITORY / "config/claims.yaml"
@@ -203,22 +203,22 @@ def test_beside_heights_stand_barriers_above_the_ends():
     assert judged(chosen)["beside"].tolist() == ["above the ends 0.5 [0.5, 0.5]"]
     table = judged(chosen, PUBLISHED)
     assert table["beside"].tolist()[1] == ""
-    assert "above the ends 0.5" in agreement_page.markdown(table, FACTS)
+    assert "above the ends 0.5" in agreement_page.markdown(table, FACTS, NO_ORDERINGS)
 
 
 def test_numbers_that_settings_were_chosen_by_are_told_apart():
     table = judged({**PUBLISHED, "fitted": True}, {**PUBLISHED, "id": "other"})
     assert table["fitted"].tolist() == [True, False]
     assert agreement_page.tallies(table)[claims.AGREES] == "agrees: 2 (1 fitted)"
-    assert "| agrees (fitted) |" in agreement_page.markdown(table, FACTS)
-    assert "agrees: 2 (1 fitted)" in agreement_page.html(table, {}, FACTS)
+    assert "| agrees (fitted) |" in agreement_page.markdown(table, FACTS, NO_ORDERINGS)
+    assert "agrees: 2 (1 fitted)" in agreement_page.html(table, {}, FACTS, NO_ORDERINGS)
 
 
 @pytest.mark.parametrize("settings", [agreement.ELSEWHERE, agreement.NOT_RUN])
 def test_both_pages_say_where_results_are_not_of_this_workflow(settings: str) -> None:
     table = judged(PUBLISHED).assign(settings=settings)
-    assert f"({settings}) |" in agreement_page.markdown(table, FACTS)
-    assert f"<small>{settings}</small>" in agreement_page.html(table, {}, FACTS)
+    assert f"({settings}) |" in agreement_page.markdown(table, FACTS, NO_ORDERINGS)
+    assert f"<small>{settings}</small>" in agreement_page.html(table, {}, FACTS, NO_ORDERINGS)
 
 
 def test_measures_of_weights_and_losses_are_those_of_plain_formulas():
@@ -536,6 +536,7 @@ def test_the_claims_of_the_paper_agree_with_the_paper_itself():
 
 
 FACTS = {"scale": "mine", "dataset": "mnist", "cuts": {}}
+NO_ORDERINGS = pd.DataFrame()
 
 
 def small_table() -> pd.DataFrame:
@@ -551,7 +552,7 @@ def test_texts_from_outside_cannot_become_html(tmp_path: Path):
     png = tmp_path / "fig4.png"
     png.write_bytes(b"\x89PNG")
     facts = {"scale": "<b>", "dataset": "mnist", "cuts": {"fcp": ["a < b"]}}
-    page = agreement_page.html(table, {"fig4": png}, facts)
+    page = agreement_page.html(table, {"fig4": png}, facts, NO_ORDERINGS)
     assert "<script>alert" not in page and "<b>" not in page
     assert "data:image/png;base64,iVBORw==" in page
     assert "http://" not in page and "https://" not in page
@@ -644,7 +645,9 @@ def test_the_command_writes_verdicts_that_can_be_read_back(tmp_path: Path, monke
     file = tmp_path / "claims.yaml"
     file.write_text(yaml.safe_dump({"claims": chosen, "settings": GROUPS}))
     outputs = {suffix: tmp_path / f"agreement.{suffix}" for suffix in ("csv", "markdown", "html")}
+    storage.write_table(tmp_path / "orderings.csv", convergence.orderings({}, {}))
     arguments = ["--claims", file, "--paths-2d", tmp_path / "fig3.csv"]
+    arguments += ["--orderings", tmp_path / "orderings.csv"]
     arguments += [
         *["--selections", *files["selections"], "--barriers", *files["barriers"]],
         *["--settings", json.dumps(SETTINGS), "--scale", "mine", "--dataset", "mnist"],

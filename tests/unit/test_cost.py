@@ -6,8 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import converge_paths
-import find_paths
 from reference.data import REPOSITORY
 from topography.architectures.base import Architecture, Parameter
 from topography.errors import TopographyError
@@ -207,14 +205,6 @@ def test_the_jobs_of_the_paper() -> None:
         jobs[stage.rule] += len(stage.jobs)
     # as config/paper.yaml says; a job per architecture and set for converged paths
     assert jobs == {cost.TRAIN: 24, cost.PATHS: 144, cost.CONVERGED: 16}
-
-
-def test_as_many_pairs_at_a_time_as_the_script_takes() -> None:
-    for rule, script in ((cost.PATHS, find_paths), (cost.CONVERGED, converge_paths)):
-        assert cost.PAIRS_AT_A_TIME[rule] == {
-            "cpu": script.CPU_PAIRS_PER_BATCH,
-            "cuda": script.GPU_PAIRS_PER_BATCH,
-        }
 
 
 def test_seconds_are_units_times_rates() -> None:

@@ -28,7 +28,7 @@ from topography.datasets import (
     read_dataset,
     write_dataset,
 )
-from topography.storage import StorageError, read_metadata, write_tensors
+from topography.storage import StorageError, read_tensors_and_metadata, write_tensors
 
 ROOT = Path(__file__).parents[2]
 MNIST_SOURCE = Path(os.environ.get("MNIST_SOURCE", ROOT.parent / "shared" / "data" / "mnist"))
@@ -222,7 +222,7 @@ def test_script_writes_a_dataset_without_the_weight_of_torch(tmp_path, digits):
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == f"{output}: 1500 training and 297 test images of digits\n"
     np.testing.assert_array_equal(read_dataset(output).train_images, digits.train_images)
-    assert read_metadata(output) == digits.provenance
+    assert read_tensors_and_metadata(output)[1] == digits.provenance
 
 
 def test_script_shows_an_expected_error_as_one_line(tmp_path):
@@ -258,7 +258,7 @@ def test_mnist_is_mnist(mnist):
 @needs_mnist
 def test_mnist_says_where_it_comes_from(mnist, tmp_path):
     write_dataset(tmp_path / "mnist.safetensors", mnist)
-    assert read_metadata(tmp_path / "mnist.safetensors") == {
+    assert read_tensors_and_metadata(tmp_path / "mnist.safetensors")[1] == {
         "dataset": "mnist",
         "source": str(MNIST_SOURCE),
         **{f"sha256 of {name}": value for name, value in MNIST_SHA256.items()},

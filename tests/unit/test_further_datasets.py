@@ -21,7 +21,7 @@ from topography.datasets import (
     write_dataset,
 )
 from topography.datasets._published import PublishedFile
-from topography.storage import read_metadata
+from topography.storage import read_tensors_and_metadata
 
 TRAIN_TEXT = " = A title = \n\n the cat sat on the mat , the <unk> did not \n" * 9
 TEST_TEXT = " the mat sat on a cat \n" * 9
@@ -125,7 +125,9 @@ def test_any_text_file_is_a_dataset_of_characters(tmp_path: Path) -> None:
     read = read_dataset(tmp_path / "text.safetensors", 5, 1)
     assert read.content == "tokens"
     np.testing.assert_array_equal(read.train_labels, dataset.train_labels[:5])
-    assert read_metadata(tmp_path / "text.safetensors")["tokens"] == str(len(letters))
+    assert read_tensors_and_metadata(tmp_path / "text.safetensors")[1]["tokens"] == str(
+        len(letters)
+    )
 
 
 def test_texts_that_cannot_be_used_are_refused(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from faults import full_disk, ordinary_user
 from topography.storage import (
     StorageError,
     atomic_path,
-    read_metadata,
     read_table,
     read_tensors,
+    read_tensors_and_metadata,
     sha256_of_file,
     write_table,
     write_tensors,
@@ -58,7 +58,7 @@ def test_tensors_and_metadata_come_back_exactly(tmp_path, tensor, metadata):
     np.testing.assert_array_equal(read["tensor"], tensor, strict=tensor.dtype.isnative)
     np.testing.assert_array_equal(read["transposed"], tensor.T)
     assert read["tensor"].dtype == tensor.dtype.newbyteorder("=")
-    assert read_metadata(file) == metadata
+    assert read_tensors_and_metadata(file)[1] == metadata
 
 
 def test_equal_contents_make_equal_files(tmp_path):
@@ -69,7 +69,7 @@ def test_equal_contents_make_equal_files(tmp_path):
         tmp_path / "other", dict(reversed(TENSORS.items())), dict(reversed(notes.items()))
     )
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
-    assert read_metadata(tmp_path / "one") == notes
+    assert read_tensors_and_metadata(tmp_path / "one")[1] == notes
     header = (tmp_path / "one").read_bytes()
     assert int.from_bytes(header[:8], "little") % 8 == 0  # the values are aligned
 
@@ -112,7 +112,7 @@ def test_file_without_checksum_is_refused(tmp_path):
 
 
 def test_missing_file_is_named(tmp_path):
-    for read in (read_tensors, read_metadata, read_table, sha256_of_file):
+    for read in (read_tensors, read_tensors_and_metadata, read_table, sha256_of_file):
         with pytest.raises(StorageError, match=r"Cannot read .*absent: No such file"):
             read(tmp_path / "absent")
 

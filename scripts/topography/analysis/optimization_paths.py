@@ -44,8 +44,8 @@ def read_runs(files: Sequence[Path]) -> dict[str, Run]:
     """
     runs = {}
     for file in files:
-        tensors = storage.read_tensors(file)
-        for name, notes in json.loads(storage.read_metadata(file)["runs"]).items():
+        tensors, metadata = storage.read_tensors_and_metadata(file)
+        for name, notes in json.loads(metadata["runs"]).items():
             own = {
                 key.removeprefix(f"{name}/"): values
                 for key, values in tensors.items()

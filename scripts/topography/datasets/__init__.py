@@ -26,9 +26,9 @@ import numpy as np
 from topography.errors import TopographyError
 from topography.storage import (
     AnyPath,
-    read_metadata,
+    check_shapes,
     read_shapes,
-    read_tensors,
+    read_tensors_and_metadata,
     write_tensors,
 )
 
@@ -163,17 +163,15 @@ def read_dataset(
         StorageError: the file is missing, damaged, or no dataset.
         DatasetError: it has fewer images than asked for, or an asked number is not positive.
     """
-    notes = read_metadata(path)
+    tensors, notes = read_tensors_and_metadata(path)
     image, label = CONTENTS[notes.get("content", GREY)]
-    tensors = read_tensors(
-        path,
-        {
-            "train_images": ("N", *image),
-            "train_labels": ("N", *label),
-            "test_images": ("M", *image),
-            "test_labels": ("M", *label),
-        },
-    )
+    shapes = {
+        "train_images": ("N", *image),
+        "train_labels": ("N", *label),
+        "test_images": ("M", *image),
+        "test_labels": ("M", *label),
+    }
+    check_shapes(path, tensors, shapes)
     train = _first(path, "train", train_images, len(tensors["train_labels"]))
     test = _first(path, "test", test_images, len(tensors["test_labels"]))
     return Dataset(

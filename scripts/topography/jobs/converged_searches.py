@@ -32,6 +32,9 @@ from topography.randomness import generator
 # Of the rows that `search` returns; `pair` counts from 0 in the order of the pairs.
 COLUMNS = ("pair", "terms", "steps", "start_loss", "end_loss", "height", "fine_height", "settled")
 
+# Searched side by side in a job; more on a CPU are not faster, and the state to keep is larger.
+PAIRS_AT_A_TIME = {"cpu": 1, "cuda": 50}
+
 # A path is searched no further when less than this fraction of its first barrier is left: the noise
 # of random images would keep it from ever being the same twice.
 NEGLIGIBLE_BARRIER = 0.01

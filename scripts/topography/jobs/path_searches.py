@@ -20,6 +20,7 @@ from topography.progress import Progress
 from topography.randomness import generator
 from topography.storage import read_table, read_tensors
 
+PAIRS_AT_A_TIME = {"cpu": 4, "cuda": 50}  # searched side by side in a job
 Rows = dict[str, Tensor]  # a row per pair, [S, ...]; empty where there are no pairs
 
 

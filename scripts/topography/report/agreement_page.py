@@ -109,7 +109,7 @@ def html(
     table: pd.DataFrame,
     figures: Mapping[str, Path],
     facts: Mapping[str, Any],
-    orderings: pd.DataFrame | None = None,
+    orderings: pd.DataFrame,
 ) -> str:
     """The report as one HTML page, figures inside.
 
@@ -118,8 +118,8 @@ def html(
         figures: name -> PNG file.
         facts: ``scale``, ``dataset``, and ``cuts``: architecture -> settings that are not the
             paper's.
-        orderings: verdicts of `convergence.orderings`; without them the page has no section on
-            converged paths.
+        orderings: verdicts of `convergence.orderings`; without rows, as where two optimizers are
+            not joined, the page has no section on converged paths.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {
@@ -146,9 +146,7 @@ def html(
     )
 
 
-def markdown(
-    table: pd.DataFrame, facts: Mapping[str, Any], orderings: pd.DataFrame | None = None
-) -> str:
+def markdown(table: pd.DataFrame, facts: Mapping[str, Any], orderings: pd.DataFrame) -> str:
     """The report in Markdown, without figures; arguments as for `html`."""
     tally = "; ".join(tallies(table).values())
     lines = [
@@ -172,7 +170,7 @@ def markdown(
             f"| {row.verdict}{_remark(row)} |"
             for row in section["rows"]
         ]
-    if orderings is not None:
+    if len(orderings):
         lines += ["", f"## {CONVERGED_HEADING}", "", CONVERGED_EXPLANATION, ""]
         lines += [f"- {sentence}" for sentence in convergence.sentences(orderings)]
         lines += ["", "| network | weights | measure | at first | at last | ordering |"]
@@ -261,12 +259,10 @@ def _brackets(low: float, high: float) -> str:
     return f"[{short(low, 3)}, {short(high, 3)}]"
 
 
-def _converged(
-    orderings: pd.DataFrame | None, figures: Mapping[str, Path]
-) -> dict[str, Any] | None:
-    """What the page shows on converged paths."""
-    if orderings is None:
-        return None
+def _converged(orderings: pd.DataFrame, figures: Mapping[str, Path]) -> dict[str, Any]:
+    """What the page shows on converged paths, nothing without rows."""
+    if orderings.empty:
+        return {}
     return {
         "heading": CONVERGED_HEADING,
         "explanation": CONVERGED_EXPLANATION,

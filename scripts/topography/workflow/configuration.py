@@ -295,7 +295,8 @@ def search_settings(config: Settings, architecture: str) -> dict[str, Any]:
 def geometry_runs(config: Settings, study: str) -> dict[str, dict[str, Any]]:
     """Complete settings of each run of a study of optimization paths, by name.
 
-    A run is what it says itself, on the settings of its optimizer, on the defaults of all runs.
+    A run is what it says itself, on the defaults of all runs; its ``optimizer_settings``, made so,
+    lie on those of its optimizer.
     """
     section = config["geometry"]
     runs = {}

@@ -225,12 +225,11 @@ def _schema_problems(config: Settings, schema: Settings) -> Iterator[Problem]:
             elif error.instance is None and types[0] == "object":
                 fix = "For a section without keys write {}"
             yield Problem(key, what, fix)
-        elif error.validator in ("enum", "const"):
-            choices = expected if isinstance(expected, list) else [expected]
+        elif error.validator == "enum":
             yield Problem(
                 key,
                 f"is {error.instance!r}, which is not a choice",
-                f"Choose one of {', '.join(map(str, choices))}",
+                f"Choose one of {', '.join(map(str, expected))}",
             )
         elif error.validator == "contains":
             yield Problem(key, f"lacks {error.schema['contains']['const']!r}", fix)
@@ -261,13 +260,13 @@ def _is_number(text: str) -> bool:
 
 def _unknown_modules(config: Settings, library: Path) -> Iterator[Problem]:
     wanted: list[tuple[Key, str, str]] = [
-        *((("architectures", name), "architectures", name) for name in config["architectures"]),
-        *((("optimizers", name), "optimizers", name) for name in config["optimizers"]),
-        (("dataset",), "datasets", config["dataset"]),
+        *((("architectures", name), "architecture", name) for name in config["architectures"]),
+        *((("optimizers", name), "optimizer", name) for name in config["optimizers"]),
+        (("dataset",), "dataset", config["dataset"]),
         *_modules_of_second_study(config["geometry"]),
     ]
     for key, kind, name in wanted:
-        folder = library / kind
+        folder = library / f"{kind}s"
         known = sorted(  # base.py and names with an underscore are helpers of the others
             path.stem for path in folder.glob("[!_]*.py") if path.stem != "base"
         )
@@ -278,8 +277,8 @@ def _unknown_modules(config: Settings, library: Path) -> Iterator[Problem]:
                 f"names {name!r}, but there is no {file}",
                 f"{_suggest(name, known)}. To add {name!r}, write that file",
             )
-        elif kind != "datasets" and not signatures.names_its_class(library, kind[:-1], name):
-            constant = kind[:-1].upper()
+        elif kind != "dataset" and not signatures.names_its_class(library, kind, name):
+            constant = kind.upper()
             yield Problem(
                 key,
                 f"names {name!r}, but {folder.name}/{name}.py gives no {constant}",
@@ -288,9 +287,9 @@ def _unknown_modules(config: Settings, library: Path) -> Iterator[Problem]:
 
 
 def _modules_of_second_study(section: Settings) -> Iterator[tuple[Key, str, str]]:
-    """Keys of the second study that name a module, their folder and the name."""
+    """Keys of the second study that name a module, its kind and its name."""
     yield from (
-        (("geometry", "optimizers", name), "optimizers", name) for name in section["optimizers"]
+        (("geometry", "optimizers", name), "optimizer", name) for name in section["optimizers"]
     )
     runs: list[tuple[Key, Settings]] = [(("geometry", "defaults"), section["defaults"])]
     for study, named in section["studies"].items():
@@ -298,7 +297,7 @@ def _modules_of_second_study(section: Settings) -> Iterator[tuple[Key, str, str]
     for key, run in runs:
         for kind in ("architecture", "optimizer", "dataset"):
             if run.get(kind) is not None:  # null stands for the dataset of the main study
-                yield (*key, kind), f"{kind}s", run[kind]
+                yield (*key, kind), kind, run[kind]
 
 
 def _unknown_settings(config: Settings, library: Path) -> Iterator[Problem]:
@@ -576,9 +575,9 @@ def _conflicts(config: Settings, architecture: str) -> Iterator[tuple[Key, str, 
             "Write last or mean, or null as "
             f"{'.'.join(place_of(config, architecture, 'paths', 'images_per_step'))}",
         )
-    for landscape, sets in settings["paths"]["landscapes"].items():
+    for landscape in settings["paths"]["landscapes"]:
         images = settings["images"][landscape]
-        if sets and images_per_step is not None and images_per_step > images:
+        if images_per_step is not None and images_per_step > images:
             yield (
                 ("paths", "images_per_step"),
                 f"is {images_per_step}, but images.{landscape} is only {images}",

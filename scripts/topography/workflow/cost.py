@@ -21,6 +21,7 @@ from topography.architectures.base import (
 )
 from topography.device import gpu_numbers
 from topography.errors import TopographyError
+from topography.jobs import converged_searches, path_searches
 from topography.objective import CPU_ACTIVATIONS, CPU_CHUNK_RANGE, MOST_ACTIVATIONS
 from topography.optimizers import get_optimizer
 from topography.optimizers.lbfgs import LBFGS
@@ -59,9 +60,6 @@ FLOAT, DOUBLE = 4, 8  # bytes
 DATASET_IMAGES = 70_000  # of MNIST and Fashion-MNIST; the others have fewer
 HISTORY_ROW = 40  # bytes of a line of a loss curve, about
 CONVERGED_ROW = 100  # bytes of a line of a table of converged paths, about
-
-# Pairs of paths searched side by side in a job, by rule and kind of device, as the scripts have it.
-PAIRS_AT_A_TIME = {PATHS: {"cpu": 4, "cuda": 50}, CONVERGED: {"cpu": 1, "cuda": 50}}
 
 # How many tensors the size of a training's weights, or of a path's vectors, live at a time, beside
 # those that are counted one by one.
@@ -108,21 +106,19 @@ def stages(config: Settings, device: str) -> list[Stage]:
         seeds, pairs = seed_batches(config, name), pair_batches(config, name)
         for optimizer in settings["optimizers"]:
             jobs = training_jobs(config, name, optimizer)
-            if jobs:
+            if jobs:  # none for weights from elsewhere
                 found.append(
                     _training(name, architecture, settings, optimizer, jobs, seeds, device)
                 )
         for landscape, sets in settings["paths"]["landscapes"].items():
-            if sets:
-                jobs = path_jobs(config, name, landscape)
-                found.append(
-                    _path_finding(
-                        name, architecture, settings, landscape, jobs, len(sets), pairs, device
-                    )
+            jobs = path_jobs(config, name, landscape)
+            found.append(
+                _path_finding(
+                    name, architecture, settings, landscape, jobs, len(sets), pairs, device
                 )
+            )
         jobs = search_jobs(config, name)
-        if jobs:
-            found.append(_converged(config, name, architecture, settings, jobs, device))
+        found.append(_converged(config, name, architecture, settings, jobs, device))
     return found
 
 
@@ -233,8 +229,9 @@ def _path_finding(
     numbers = 2 * paths["points"] + paths["fine_points"] + paths["steps"] + 4  # losses, lengths
     pair = paths["terms"] * vector + numbers * DOUBLE
     largest, total = max(map(len, pairs)), sets * sum(map(len, pairs))
-    side_by_side = min(largest, PAIRS_AT_A_TIME[PATHS][device])
-    searched = sets * sum(min(len(batch), PAIRS_AT_A_TIME[PATHS][device]) for batch in pairs)
+    at_a_time = path_searches.PAIRS_AT_A_TIME[device]
+    side_by_side = min(largest, at_a_time)
+    searched = sets * sum(min(len(batch), at_a_time) for batch in pairs)
     vectors = _path_vectors(architecture, paths["terms"], paths["fine_points"])
     return Stage(
         rule=PATHS,
@@ -265,7 +262,7 @@ def _converged(
     total = len(jobs) * pairs
     vector, terms = FLOAT * architecture.parameter_count, max(search["terms"])
     fine_points = search["first"]["fine_points"]
-    side_by_side = min(pairs, PAIRS_AT_A_TIME[CONVERGED][device])
+    side_by_side = min(pairs, converged_searches.PAIRS_AT_A_TIME[device])
     rows = total * len(search["terms"]) * (search["doublings"] + 1)
     return Stage(
         rule=CONVERGED,

@@ -18,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 
 from topography.errors import TopographyError
 from topography.workflow import run_lock
+from topography.workflow.configuration import architecture_settings, for_architecture, load
 
 Settings = Mapping[str, Any]
 
@@ -89,7 +90,7 @@ def profiles(asked: Sequence[str], environment: Mapping[str, str]) -> Iterator[F
             "Give --profile, or --profile none, or unset that variable",
         )
     default = Path("profiles/default/config.yaml")
-    winning = _keys(default) if default.is_file() else set()
+    winning = set(load(default)) if default.is_file() else set()
     for name in names:
         found = get_profile_dir(name)
         own_folder = Path(get_appdirs().user_config_dir)
@@ -111,7 +112,7 @@ def profiles(asked: Sequence[str], environment: Mapping[str, str]) -> Iterator[F
                 f"{name} here hides your own profile {hidden}",
                 f"Should yours be used, give --profile {hidden}",
             )
-        lost = sorted(_keys(file) & winning)
+        lost = sorted(set(load(file)) & winning)
         if lost:
             yield Finding(
                 WARNING,
@@ -121,12 +122,6 @@ def profiles(asked: Sequence[str], environment: Mapping[str, str]) -> Iterator[F
             )
     if winning:
         yield Finding(OK, "profile", f"{default} is read in any case")
-
-
-def _keys(profile: Path) -> set[str]:
-    from topography.workflow.configuration import load
-
-    return set(load(profile))
 
 
 def device(wanted: str, elsewhere: bool) -> Iterator[Finding]:
@@ -178,7 +173,6 @@ def data(config: Settings, results: Path) -> Iterator[Finding]:
     from topography.architectures import get_architecture
     from topography.datasets import Dataset, load_dataset, read_dataset
     from topography.images import check_images
-    from topography.workflow.configuration import architecture_settings, for_architecture
 
     def check(dataset: Dataset) -> None:
         for entry in config["architectures"]:
@@ -288,11 +282,10 @@ def available_memory() -> int:
 
 def requested_memory(needed: Mapping[str, int], asked: Mapping[str, float]) -> Iterator[Finding]:
     """Memory that the profile asks for. needed: bytes by rule; asked: MB by rule."""
-    for rule, size in needed.items():
-        text = f"{rule} needs {size / MEGA:.0f} MB, the profile asks for {asked.get(rule)} MB"
-        if asked.get(rule) is None:
-            continue
-        if size / MEGA <= asked[rule]:
+    for rule, requested in asked.items():
+        size = needed[rule] / MEGA
+        text = f"{rule} needs {size:.0f} MB, the profile asks for {requested} MB"
+        if size <= requested:
             yield Finding(OK, "memory", text)
         else:
             fix = f"Raise mem_mb under set-resources: {rule}: in the profile"
