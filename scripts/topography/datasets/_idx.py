@@ -25,17 +25,10 @@ class IdxFiles:
 
 
 def load_idx(files: IdxFiles, mirrors: Sequence[str], folder: Path, source: str) -> Dataset:
-    """Fetch, check and read the four files of a dataset.
-
-    Args:
-        files: names and checksums.
-        mirrors: addresses tried in turn when ``source`` is ``download``; only https is used.
-        folder: where downloaded archives are kept.
-        source: ``download``, a local folder, or the ``file://`` or ``https://`` address of a
-            mirror.
+    """Fetch, check and read the four files of a dataset; the rest as for `content_of`.
 
     Raises:
-        DatasetError: the source is not one of these, or a file is missing or damaged.
+        DatasetError: the source cannot be used, or a file is missing or damaged.
         StorageError: ``folder`` cannot be written.
     """
     fields = vars(files)
