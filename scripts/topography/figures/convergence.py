@@ -25,7 +25,7 @@ ENDS = {"linestyle": (0, (1, 1.5)), "linewidth": 0.9}
 
 def draw(numbers: pd.DataFrame) -> Figure:
     """One panel per architecture; a line with its 95 % band per set and number of terms, and a
-    level one at the mean loss of the higher end, below which no path of the set can get.
+    level one at the mean loss of the higher end, below which its line cannot get.
 
     numbers: rows of `topography.report.convergence.efforts`.
     """

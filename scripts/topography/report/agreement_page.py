@@ -49,7 +49,7 @@ FIGURE_TEXTS = {
     "fig4": "Histograms of path heights on the train landscape",
     "fig4_converged": "Mean path heights on the train landscape as the path search continues, with "
     "95 % intervals over resampled networks; a line ends where all its paths have settled, and no "
-    "path can get below the loss of the higher end",
+    "line can get below the mean loss of the higher end of its pairs",
     "fig5": f"Histograms of vector lengths, L-BFGS train against SGD test; {CENTROIDS}",
     "fig6": "Kernel PCA, L-BFGS train against SGD test",
     "figS1": f"Loss curves of the other networks, {CURVES}",
