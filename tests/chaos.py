@@ -25,7 +25,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from clones import Workflow, copy_repository
+from support.clones import Workflow, copy_repository
 from topography.workflow.configuration import merge
 
 # Victim -> rule whose jobs it is; in the order in which a run comes to them.

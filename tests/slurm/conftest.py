@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clones import Workflow, copy_repository
-from slurm_cluster import Cluster, running_cluster, why_not
+from support.clones import Workflow, copy_repository
+from support.slurm_cluster import Cluster, running_cluster, why_not
 
 
 @pytest.fixture(scope="session")

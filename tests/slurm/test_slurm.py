@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clones import Workflow
-from slurm_cluster import Cluster, SlurmJob
+from support.clones import Workflow
+from support.slurm_cluster import Cluster, SlurmJob
 from topography.storage import read_tensors
 
 pytestmark = pytest.mark.slurm

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import judge_agreement
-from clones import REPOSITORY
+from support.clones import REPOSITORY
 from topography import storage
 from topography.analysis import weight_statistics
 from topography.jobs import command_line

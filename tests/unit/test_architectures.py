@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from comparison import relative_error
 from reference import data, networks
+from support.comparison import relative_error
 from topography.architectures import get_architecture
 from topography.errors import TopographyError
 from topography.randomness import generator

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import collect_barriers
-from example_results import path_tensors
+from support.example_results import path_tensors
 from topography import seeding, storage
 from topography.analysis import barriers, pairs
 from topography.jobs import command_line

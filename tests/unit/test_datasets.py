@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import topography.datasets
-from faults import full_disk
+from support.faults import full_disk
 from topography.datasets import (
     Dataset,
     DatasetError,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pages import REPOSITORY, blocks, program, write_files
+from support.pages import REPOSITORY, blocks, program, write_files
 from topography.datasets import load_dataset, write_dataset
 from topography.paths import find_paths
 from topography.storage import write_tensors

@@ -17,7 +17,7 @@ import plot_barriers
 import plot_landscape_2d
 import plot_loss_curves
 import plot_overview
-from example_results import LABELS, loss_history, smallest_font, write_training
+from support.example_results import LABELS, loss_history, smallest_font, write_training
 from topography import storage
 from topography.analysis import selection
 from topography.figures import (

@@ -16,8 +16,8 @@ import yaml
 import judge_geometry
 import plot_geometry
 import record_geometry
-from clones import REPOSITORY
-from example_results import smallest_font
+from support.clones import REPOSITORY
+from support.example_results import smallest_font
 from topography import storage
 from topography.analysis import optimization_paths
 from topography.datasets import load_dataset, write_dataset

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import kernel_pca as kernel_pca_script
-from example_results import write_set
+from support.example_results import write_set
 from topography import storage
 from topography.analysis.kernel_pca import (
     KERNELS,

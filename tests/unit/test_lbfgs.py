@@ -10,9 +10,9 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
-from comparison import relative_error
 from reference import data, networks
 from reference.lbfgs import Run, run_lbfgs, two_loop_direction
+from support.comparison import relative_error
 from topography.architectures import get_architecture
 from topography.errors import TopographyError
 from topography.landscape import FunctionLandscape, Landscape

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from clones import REPOSITORY
+from support.clones import REPOSITORY
 from topography.architectures import get_architecture
 from topography.device import advice_when_out_of_memory
 from topography.jobs.path_searches import PathSettings, find_and_measure

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from comparison import relative_error
 from reference import data, networks
+from support.comparison import relative_error
 from topography import objective as objective_module
 from topography.architectures import autoencoder, get_architecture, lenet, lstm
 from topography.landscape import FunctionLandscape

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from clones import REPOSITORY
+from support.clones import REPOSITORY
+from support.waiting import wait_until
 from topography.jobs import orphans
-from waiting import wait_until
 
 # Stands for Snakemake: starts a script with the variable that says who it is.
 PARENT = """\

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sample_pairs
-from example_results import write_set
+from support.example_results import write_set
 from topography import seeding, storage
 from topography.analysis import pairs
 from topography.jobs import command_line

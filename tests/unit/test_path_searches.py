@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from interruptions import KillAt, KilledError, SignalAt
 from reference import data, networks
+from support.interruptions import KillAt, KilledError, SignalAt
 from topography.architectures import get_architecture
 from topography.checkpoint import Checkpoint, Interrupted
 from topography.errors import TopographyError

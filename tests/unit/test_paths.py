@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from comparison import relative_error
 from reference import data, networks
 from reference.paths import (
     FIRST_MINIMUM,
@@ -19,6 +18,7 @@ from reference.paths import (
     path_loss,
     point_on_path,
 )
+from support.comparison import relative_error
 from topography import paths as paths_module
 from topography.architectures import get_architecture
 from topography.landscape import FunctionLandscape, Landscape

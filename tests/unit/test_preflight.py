@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import REPOSITORY
+from support.clones import REPOSITORY
 from topography.datasets import load_dataset, write_dataset
 from topography.workflow import preflight
 from topography.workflow.preflight import ERROR, OK, WARNING, Finding

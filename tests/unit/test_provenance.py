@@ -13,7 +13,7 @@ from PIL import Image
 import publish_figure
 import verify
 import write_manifest
-from pages import REPOSITORY
+from support.pages import REPOSITORY
 from topography import storage
 from topography.jobs import command_line
 from topography.report import provenance

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from clones import REPOSITORY
+from support.clones import REPOSITORY
 from topography import storage
 from topography.jobs import orphans
 from topography.report import provenance, reproduction

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import REPOSITORY
+from support.clones import REPOSITORY
 from topography.workflow import run_lock
 
 HOLD = """\

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import select_runs
-from example_results import write_training
+from support.example_results import write_training
 from topography import storage
 from topography.analysis import selection
 from topography.jobs import command_line

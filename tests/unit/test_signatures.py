@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import REPOSITORY
+from support.clones import REPOSITORY
 from topography import modules
 from topography.workflow import signatures
 

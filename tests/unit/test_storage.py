@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors.numpy import save_file
 
-from faults import full_disk, ordinary_user
+from support.faults import full_disk, ordinary_user
 from topography.storage import (
     StorageError,
     atomic_path,

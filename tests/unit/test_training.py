@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from interruptions import KillAt, KilledError, SignalAt
 from reference import data, networks
 from reference.sgd import run_sgd
+from support.interruptions import KillAt, KilledError, SignalAt
 from topography.architectures import get_architecture
 from topography.checkpoint import Checkpoint, Interrupted
 from topography.objective import Objective

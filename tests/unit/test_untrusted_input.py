@@ -10,7 +10,7 @@ import yaml
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 
-from clones import REPOSITORY
+from support.clones import REPOSITORY
 from topography.workflow import configuration, configuration_checks
 from topography.workflow.configuration import ConfigurationError
 

@@ -7,7 +7,7 @@ import pytest
 
 import vector_lengths
 import weight_statistics as weight_statistics_script
-from example_results import write_set
+from support.example_results import write_set
 from topography import storage
 from topography.analysis.weight_statistics import WeightError, length_tables, statistics_table
 from topography.jobs import command_line

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import SMOKE, Workflow, copy_repository
+from support.clones import SMOKE, Workflow, copy_repository
 
 
 @pytest.fixture(scope="session")

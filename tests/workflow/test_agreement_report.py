@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from clones import REPOSITORY, SMOKE, Workflow
-from headless_browser import Browser, browser
+from support.clones import REPOSITORY, SMOKE, Workflow
+from support.headless_browser import Browser, browser
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from clones import Workflow
 from reference.data import mnist_folder
+from support.clones import Workflow
 
 # As on a compute node: a network without any interface but its own.
 CUT_OFF = ("unshare", "--net")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from clones import REPOSITORY, SMOKE, Workflow
+from support.clones import REPOSITORY, SMOKE, Workflow
 from topography.workflow import configuration, configuration_checks, signatures
 from topography.workflow.configuration import ConfigurationError
 

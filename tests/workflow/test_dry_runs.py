@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import SMOKE, Workflow
+from support.clones import SMOKE, Workflow
 
 FIGURES = [
     *(f"fig{number}" for number in range(1, 7)),

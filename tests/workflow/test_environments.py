@@ -8,7 +8,7 @@ import pytest
 import yaml
 from packaging.markers import Marker
 
-from clones import REPOSITORY
+from support.clones import REPOSITORY
 from topography.workflow.fingerprint import imported_names, local_files
 
 ENVIRONMENTS = sorted((REPOSITORY / "envs").glob("*.yaml"))

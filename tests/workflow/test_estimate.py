@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import estimate
-from clones import SMOKE, Workflow
+from support.clones import SMOKE, Workflow
 from topography.errors import TopographyError
 from topography.workflow import configuration, configuration_checks, cost
 

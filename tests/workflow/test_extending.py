@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from clones import SMOKE, Job, Workflow
-from pages import blocks, write_files
+from support.clones import SMOKE, Job, Workflow
+from support.pages import blocks, write_files
 from topography.storage import read_tensors
 from topography.workflow.configuration import merge
 

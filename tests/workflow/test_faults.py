@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from chaos import TARGET, Unbroken, one_round, prepare, results, undisturbed
-from clones import REPOSITORY, SMOKE, Workflow
+from support.clones import REPOSITORY, SMOKE, Workflow
+from support.waiting import wait_until
 from topography.storage import StorageError, read_table, read_tensors, write_table, write_tensors
-from waiting import wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes as Linux can")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import REPOSITORY
+from support.clones import REPOSITORY
 from topography.errors import TopographyError
 from topography.workflow.fingerprint import code_id, local_files
 

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from clones import REPOSITORY, Workflow
+from support.clones import REPOSITORY, Workflow
 from topography.workflow import configuration, configuration_checks, start_panel
 from topography.workflow.configuration import ConfigurationError, Key
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clones import SMOKE, Workflow, copy_repository
+from support.clones import SMOKE, Workflow, copy_repository
 from topography.storage import read_tensors
 
 # The columns that do not name seeds, which files of weights do not tell.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from clones import SMOKE, Workflow, copy_repository
+from support.clones import SMOKE, Workflow, copy_repository
 from topography.report import provenance
 from topography.storage import write_table
 from topography.workflow import configuration, configuration_checks

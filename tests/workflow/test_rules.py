@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clones import REPOSITORY, SMOKE, Workflow
+from support.clones import REPOSITORY, SMOKE, Workflow
 
 RECORDER = """\
 import json, sys

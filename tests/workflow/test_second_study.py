@@ -2,7 +2,7 @@
 
 import pytest
 
-from clones import SMOKE, Workflow
+from support.clones import SMOKE, Workflow
 
 STUDIES, FIGURES = 11, 17
 

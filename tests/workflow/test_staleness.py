@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import SMOKE, Workflow
+from support.clones import SMOKE, Workflow
 
 CODE = "\nUNUSED = 1\n"
 LIBRARY = "scripts/topography"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from clones import REPOSITORY, SMOKE, Workflow
+from support.clones import REPOSITORY, SMOKE, Workflow
 
 SECTION = "## A machine without Snakemake"
 
