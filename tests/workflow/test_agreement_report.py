@@ -56,7 +56,7 @@ def test_the_report_says_what_becomes_of_every_ordering(report: Path, reported: 
     section = report.with_suffix(".md").read_text().split("## Beyond the paper")[1]
     for architecture in ("FCP", "LeNet", "Autoencoder", "LSTM"):
         # Three runs decide nothing.
-        assert f"- {architecture}: heights of train weights: inconclusive" in section
+        assert f"- {architecture}, train weights: inconclusive in heights" in section
     orderings = pd.read_csv(reported.folder / "results/smoke/converged/orderings.csv")
     assert len(orderings) == 4 * 2 * 2  # architectures, kinds of weights, measures
     assert orderings["converged"].notna().all()
