@@ -85,11 +85,7 @@ rule publish_figure:
         target=without_suffix,
         # Not an input: its commit and date are to be printed, not to rerun anything.
         run=RUN_DESCRIPTION,
-        # By name: trainings under other settings may have left theirs too.
-        logs=[
-            f"results/{config['scale']}/logs/train_networks/{job}.log"
-            for job in all_training_jobs(ARCHITECTURES)
-        ],
+        logs=f"results/{config['scale']}/logs/train_networks",
     shell:
         "exec python scripts/publish_figure.py --figure {params.figure:q} --run {params.run:q}"
         " --logs {params.logs:q} --target {params.target:q} > {log:q} 2>&1"

@@ -15,10 +15,10 @@ def parse_arguments() -> argparse.Namespace:
         "--run",
         type=Path,
         required=True,
-        help="JSON file about the run: commit, scale, dataset, configuration, seeds",
+        help="JSON file about the run: commit, scale, dataset, configuration, seeds, trainings",
     )
     parser.add_argument(
-        "--logs", type=Path, nargs="*", default=[], help="of the trainings; missing ones are none"
+        "--logs", type=Path, required=True, help="folder of the logs of trainings, <training>.log"
     )
     parser.add_argument(
         "--target",
@@ -32,9 +32,11 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Publish the figure."""
     arguments = parse_arguments()
+    run = provenance.read_json(arguments.run)
+    logs = [arguments.logs / f"{training}.log" for training in run.pop("trainings")]
     description = {
-        **provenance.read_json(arguments.run),
-        "device": provenance.devices([log for log in arguments.logs if log.is_file()]),
+        **run,
+        "device": provenance.devices([log for log in logs if log.is_file()]),
         "date": provenance.now(),
     }
     provenance.publish(arguments.figure, arguments.target, description)

@@ -119,6 +119,8 @@ def describe_run():
         for architecture in ARCHITECTURES
     )
     description = provenance.describe_run(Path(workflow.basedir), config, seeds)
+    # By name: trainings under other settings may have left their logs too.
+    description["trainings"] = all_training_jobs(ARCHITECTURES)
     provenance.write_json(Path(RUN_DESCRIPTION), description)
 
 

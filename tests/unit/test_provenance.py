@@ -173,7 +173,7 @@ def test_a_scale_takes_one_dataset(tmp_path: Path) -> None:
 
 def test_the_commands(figure: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     run = tmp_path / "provenance.json"
-    provenance.write_json(run, RUN)
+    provenance.write_json(run, {**RUN, "trainings": ["fcp/sgd/seeds_0-3", "fcp/sgd/none"]})
     logs = tmp_path / "logs/fcp/sgd"
     logs.mkdir(parents=True)
     (logs / "seeds_0-3.log").write_text("resumed\nfcp: 42200 parameters, 3 epochs, on cuda\nx\n")
@@ -184,7 +184,7 @@ def test_the_commands(figure: Path, tmp_path: Path, monkeypatch, capsys) -> None
         monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
         command_line.run(script.main)
 
-    target = ["--target", folder / "fig4", "--logs", logs / "seeds_0-3.log", logs / "none.log"]
+    target = ["--target", folder / "fig4", "--logs", tmp_path / "logs"]
     command(publish_figure, "--figure", figure, "--run", run, *target)
     command(write_manifest, "--root", folder)
     command(verify, folder)
