@@ -222,7 +222,10 @@ class PathSearch:
 
     def paths(self) -> Paths:
         """The paths to keep after the steps made, which further steps leave as they are."""
-        return Paths(self.starts, self.ends, self.kept.clone(), self.step_losses.clone())
+        kept, step_losses = self.kept, self.step_losses
+        if self.step < step_losses.shape[1]:  # after the last step nothing changes them
+            kept, step_losses = kept.clone(), step_losses.clone()
+        return Paths(self.starts, self.ends, kept, step_losses)
 
     def state(self) -> dict[str, Tensor]:
         """What `restore` needs to go on from here: copies on the CPU, a row [S, ...] per pair."""
