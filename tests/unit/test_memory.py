@@ -82,7 +82,7 @@ def test_paths_are_the_same_when_memory_allows_smaller_batches_only(tmp_path: Pa
         f"""
 from test_memory import measured
 from topography.storage import write_tensors
-limit(300)  # results join piece by piece, and leave holes that a tighter limit cannot bear
+limit(200)
 tensors = {{name: tensor.numpy() for name, tensor in measured({PAIRS}).items()}}
 limit(4000)  # what the files need is another matter
 write_tensors(sys.argv[1], tensors)

@@ -105,8 +105,9 @@ def find_and_measure(
     """
     job = _Job(landscape, weights, settings, checkpoint, progress)
     # In the order of the pairs: those that are measured, and after them those that are begun.
-    done, begun = _resumed(checkpoint)
-    while (finished := _count(done)) < len(pairs):
+    measured, begun = _resumed(checkpoint)
+    finished = _count(measured)
+    while finished < len(pairs):
         if begun:
             batch, later = _next_batch(begun, pairs_per_batch)
         else:
@@ -114,11 +115,12 @@ def find_and_measure(
         out_of_memory = False
         try:
             if job.is_searched(batch):
-                done, begun = _joined(done, job.measure(batch)), later
-                if checkpoint is not None and _count(done) < len(pairs):
-                    checkpoint.offer(partial(_state, done, begun))
+                measured = _with_rows(measured, finished, job.measure(batch), len(pairs))
+                finished, begun = finished + _count(batch), later
+                if checkpoint is not None and finished < len(pairs):
+                    checkpoint.offer(partial(_state, _first(measured, finished), begun))
             else:
-                begun = _joined(job.search(batch, done, later), later)
+                begun = _joined(job.search(batch, _first(measured, finished), later), later)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) or _count(batch) == 1:
                 raise
@@ -128,7 +130,7 @@ def find_and_measure(
             print(f"out of memory: going on with {pairs_per_batch} at a time", file=sys.stderr)
             # Not before: the error holds on to all tensors of the batch.
             torch.cuda.empty_cache()
-    return done
+    return measured
 
 
 @dataclass(frozen=True)
@@ -240,9 +242,29 @@ def _next_batch(begun: Rows, most: int) -> tuple[Rows, Rows]:
     """The first rows, at most so many and of one step, and the rows after them."""
     _, alike = begun["step"].unique_consecutive(return_counts=True)
     size = min(most, int(alike[0]))
-    batch = {name: tensor[:size] for name, tensor in begun.items()}
+    batch = _first(begun, size)
     later = {name: tensor[size:] for name, tensor in begun.items()}
     return batch, later if _count(later) else {}
+
+
+def _first(rows: Rows, count: int) -> Rows:
+    return {name: tensor[:count] for name, tensor in rows.items()}
+
+
+def _with_rows(measured: Rows, finished: int, rows: Rows, total: int) -> Rows:
+    """The measured rows and, from row `finished` on, new ones, in tensors of as many rows as there
+    are pairs in total. These are allocated once: tensors that grow from batch to batch leave holes
+    in the memory that are too small for what comes next."""
+    if _count(measured) < total:
+        earlier = measured
+        measured = {
+            name: tensor.new_empty(total, *tensor.shape[1:]) for name, tensor in rows.items()
+        }
+        for name, tensor in earlier.items():
+            measured[name][:finished] = tensor
+    for name, tensor in rows.items():
+        measured[name][finished : finished + len(tensor)] = tensor
+    return measured
 
 
 def _joined(first: Rows, second: Rows) -> Rows:
