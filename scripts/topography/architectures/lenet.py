@@ -26,6 +26,7 @@ softplus, one logarithm of a product of logistic functions for a whole window,
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -92,25 +93,22 @@ class LeNet(BlockwiseArchitecture):
         labels = labels.expand(len(params), count)
         few_networks, few_images = _at_a_time(params, count)
         groups = [slice(row, row + few_networks) for row in range(0, len(params), few_networks)]
-        runs = [
-            _Run(self, params[rows], None if gradients is None else gradients[rows])
-            for rows in groups
-        ]
+        networks = _Networks.of(self, params, gradients)
+        parts = [networks[rows] for rows in groups]
         losses = params.new_zeros(len(params), dtype=torch.float64)
         work = None
         for first in range(0, count, few_images):
-            part = slice(first, min(first + few_images, count))
-            size = part.stop - part.start
+            block = slice(first, min(first + few_images, count))
+            size = block.stop - block.start
             if work is None or work.size != size:
                 work = _Workspace(few_networks, size, shared, gradients is not None, params)
             if shared:
-                work.unfold_images(images[None, part])
-            for rows, run in zip(groups, runs, strict=True):
+                work.unfold_images(images[None, block])
+            for rows, part in zip(groups, parts, strict=True):
                 if not shared:
-                    work.unfold_images(images[rows, part])
-                losses[rows] += run.loss_sums(work, labels[rows, part])
-        for run in runs:
-            run.finish()
+                    work.unfold_images(images[rows, block])
+                losses[rows] += part.loss_sums(work, labels[rows, block])
+        networks.add_kernel_gradients()
         return losses
 
 
@@ -245,30 +243,43 @@ class _Workspace:
         return self.delta_pooled
 
 
-class _Run:
-    """A group of B networks: parameters, and sums of gradients, arranged for the products."""
+@dataclass(frozen=True)
+class _Networks:
+    """B networks: parameters, and sums of gradients, arranged for the products."""
 
-    def __init__(self, network: LeNet, params: Tensor, gradients: Tensor | None) -> None:
-        self.activation: Activation = network.activation
-        self.pooling = network.pooling
-        self.blocks = network.split(params)
-        self.kernels = {
+    activation: Activation
+    pooling: "_Pooling"
+    blocks: dict[str, Tensor]
+    kernels: dict[str, Tensor]
+    sums: dict[str, Tensor]  # of gradients for the blocks; none where they are not wanted
+    kernel_sums: dict[str, Tensor]  # of gradients for the kernels
+
+    @classmethod
+    def of(cls, network: LeNet, params: Tensor, gradients: Tensor | None) -> "_Networks":
+        """Those of params [B, P], whose gradients are to be added to gradients [B, P]."""
+        blocks = network.split(params)
+        kernels = {
             layer: _kernel_matrix(
-                factor * self.blocks[f"{layer}.weight"], -self.blocks[f"{layer}.bias"], span
+                factor * blocks[f"{layer}.weight"], -blocks[f"{layer}.bias"], span
             )
             for layer, (factor, span) in CONVOLUTIONS.items()
         }
-        self.sums = None
+        sums, kernel_sums = {}, {}
         if gradients is not None:
-            self.sums = network.split(gradients)
-            self.kernel_sums = {
-                layer: torch.zeros_like(kernels.mT) for layer, kernels in self.kernels.items()
-            }
+            sums = network.split(gradients)
+            kernel_sums = {layer: torch.zeros_like(matrix.mT) for layer, matrix in kernels.items()}
+        return cls(network.activation, network.pooling, blocks, kernels, sums, kernel_sums)
+
+    def __getitem__(self, rows: slice) -> "_Networks":
+        """Some of them: views."""
+        tensors = (self.blocks, self.kernels, self.sums, self.kernel_sums)
+        views = ({name: tensor[rows] for name, tensor in group.items()} for group in tensors)
+        return _Networks(self.activation, self.pooling, *views)
 
     def loss_sums(self, work: _Workspace, labels: Tensor) -> Tensor:
         """Loss sums of the block of images in the workspace; adds to the gradients if wanted."""
         features = self._convolve(work)
-        if self.sums is None:
+        if not self.sums:
             hidden = features
             for layer in HIDDEN_LAYERS:
                 hidden = self.activation.value(self._dense(layer, hidden))
@@ -287,13 +298,11 @@ class _Run:
             self._convolve_back(work, self._dense_back(HIDDEN_LAYERS[0], delta, inputs.pop()))
         return losses.sum(-1, dtype=torch.float64)
 
-    def finish(self) -> None:
+    def add_kernel_gradients(self) -> None:
         """Add the gradients for the kernels, arranged as the parameters are, to the others."""
-        if self.sums is None:
-            return
-        for layer, (factor, span) in CONVOLUTIONS.items():
+        for layer, matrix in self.kernel_sums.items():
             sums = self.sums[f"{layer}.weight"], self.sums[f"{layer}.bias"]
-            _add_kernel_gradients(self.kernel_sums[layer].mT, *sums, factor, span)
+            _add_kernel_gradients(matrix.mT, *sums, *CONVOLUTIONS[layer])
 
     def _convolve(self, work: _Workspace) -> Tensor:
         """Features [B, 400, n]."""
@@ -321,7 +330,6 @@ class _Run:
 
     def _dense_back(self, layer: str, delta: Tensor, inputs: Tensor) -> Tensor:
         """Gradients for the inputs of a dense layer; adds those for its weights and biases."""
-        assert self.sums is not None
         self.sums[f"{layer}.weight"].baddbmm_(delta, inputs.mT)
         self.sums[f"{layer}.bias"].add_(delta.sum(2))
         return torch.bmm(self.blocks[f"{layer}.weight"].mT, delta)
