@@ -22,6 +22,7 @@ rule import_networks:
         code=code_id("import_weights.py", "architectures.{architecture}"),
         architecture=architecture_json,
         images=setting("images"),
+        first_seed=setting("training", "first_seed", "{optimizer}"),
         # Files copied with their old dates are no younger than what was made of others.
         files=imported_state,
     shell:
@@ -29,5 +30,6 @@ rule import_networks:
         " --architecture {wildcards.architecture:q} --architecture-settings {params.architecture:q}"
         " --train-images {params.images[train]} --test-images {params.images[test]}"
         " --train-set {input.train_set:q} --test-set {input.test_set:q}"
+        " --first-seed {params.first_seed}"
         " --device {resources.device:q} --gpu-memory {resources.gpu_memory:q} --threads {threads}"
         " --weights {output.weights:q} --runs {output.runs:q} > {log:q} 2>&1"

@@ -23,6 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--test-set", type=Path, required=True, help="the same networks, stopped early"
     )
+    parser.add_argument("--first-seed", type=int, required=True, help="where to number them from")
     parser.add_argument("--weights", type=Path, required=True, help="safetensors to write")
     parser.add_argument("--runs", type=Path, required=True, help="CSV to write: losses")
     return parser.parse_args()
@@ -63,7 +64,8 @@ def main() -> None:
         f"{losses['train'].mean():.3g}, mean test loss {losses['test'].mean():.3g}",
         file=sys.stderr,
     )
-    seeds = np.arange(count)  # of training they are unknown; these number the rows
+    # Those of training are unknown. The other optimizer's are others.
+    seeds = np.arange(args.first_seed, args.first_seed + count)
     write_tensors(
         args.weights,
         {"seeds": seeds, **{f"{name}_weights": rows for name, rows in vectors.items()}},

@@ -111,11 +111,7 @@ def show_panel(left_out):
 def describe_run():
     """Write down what this run is started with, for the figures it publishes."""
     seeds = ", ".join(
-        f"{architecture} {configuration.seed_range(config, architecture)}"
-        + "".join(
-            f" ({optimizer}: weights from elsewhere)"
-            for optimizer in configuration.imported(config, architecture)
-        )
+        configuration.described_seeds(config, architecture)
         for architecture in ARCHITECTURES
     )
     description = provenance.describe_run(Path(workflow.basedir), config, seeds)

@@ -33,7 +33,7 @@ def variant_trainings(suffix):
         return expand(
             "<results>/variants/{variant}/training/{architecture}/{optimizer}/seeds_{seeds}.{suffix}",
             seeds=configuration.seed_batches(
-                in_force(wildcards), wildcards.architecture
+                in_force(wildcards), wildcards.architecture, wildcards.optimizer
             ),
             suffix=suffix,
             **wildcards,

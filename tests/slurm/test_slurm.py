@@ -19,7 +19,7 @@ PROFILE = (
     *("--slurm-init-seconds-before-status-checks", "2"),
 )
 CONFIG = ("--config", "scale=smoke", "device=auto")
-TRAINING = "results/smoke/training/fcp/{optimizer}/seeds_0-3.safetensors"
+TRAINING = "results/smoke/training/fcp/lbfgs/seeds_1000-1003.safetensors"
 
 
 def jobs_of(cluster: Cluster, before: int, rule: str) -> list[SlurmJob]:
@@ -60,7 +60,7 @@ def test_a_training_that_runs_out_of_time_goes_on_from_its_checkpoint(
     before = len(cluster.jobs())
     many = site.folder / "many.yaml"
     many.write_text("optimizers: {lbfgs: {iterations: 180}}\n")
-    target = TRAINING.format(optimizer="lbfgs")
+    target = TRAINING
     unbroken = site.folder / "unbroken.safetensors"
     here = ["--executor", "local", "--cores", "2"]
     site.run(target, *PROFILE, *here, *CONFIG, "--configfile", "many.yaml")

@@ -138,6 +138,7 @@ def test_losses_are_those_of_pytorch_and_the_selection_takes_the_files(
         "--device": "cpu",
         "--train-set": tmp_path / "train.npy",
         "--test-set": tmp_path / "test.safetensors",
+        "--first-seed": 1000,
         **outputs,
     }
     parts = [str(part) for pair in arguments.items() for part in pair]
@@ -145,6 +146,7 @@ def test_losses_are_those_of_pytorch_and_the_selection_takes_the_files(
     command_line.run(import_weights.main)
 
     runs = storage.read_table(outputs["--runs"])
+    assert runs["seed"].tolist() == list(range(1000, 1000 + len(vectors["train"])))
     images = {"train": content.train_images[:30], "test": content.test_images}
     labels = {"train": content.train_labels[:30], "test": content.test_labels}
     for name in ("train", "test"):
@@ -170,6 +172,7 @@ def test_both_checkpoints_must_be_of_the_same_networks(
     arguments = ["--data", data[0], "--train-images", 30, "--test-images", 20]
     arguments += ["--architecture", "fcp", "--architecture-settings", '{"activation": "relu"}']
     arguments += ["--train-set", tmp_path / "train.npy", "--test-set", tmp_path / "test.npy"]
+    arguments += ["--first-seed", 0]
     arguments += ["--weights", tmp_path / "w.safetensors", "--runs", tmp_path / "r.csv"]
     monkeypatch.setattr("sys.argv", ["command", *map(str, arguments), "--device", "cpu"])
     with pytest.raises(SystemExit):

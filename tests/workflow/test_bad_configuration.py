@@ -126,7 +126,9 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
         ({"selection.keep": 3}, "selection.keep", "Known here"),
         ({"training": {"seeds": 1}}, "training.seeds", "at least 2"),
         ({"training": {"seeds_per_job": 0}}, "training.seeds_per_job", "at least 1"),
-        ({"training": {"first_seed": -1}}, "training.first_seed", "at least 0"),
+        ({"training": {"first_seed": 0}}, "training.first_seed", "a seed for every optimizer"),
+        ({"training": {"first_seed": {"sgd": -1}}}, "training.first_seed.sgd", "at least 0"),
+        ({"training": {"first_seed": {"sgb": 1}}}, "training.first_seed.sgb", "mean sgd?"),
         ({"training": {"seeds": 7.5}}, "training.seeds", "a whole number"),
         ({"training": {"seeds": True}}, "training.seeds", "a whole number"),
         ({"training": {"seeds": 8.0}}, "training.seeds", "without point and exponent"),
@@ -289,6 +291,18 @@ def test_an_impossible_value_is_named_with_its_place_and_cure(
     assert fix in message
 
 
+def test_a_further_optimizer_needs_seeds_of_its_own() -> None:
+    adam = {"learning_rate": 0.1, "batch_size": 10, "epochs": 1}
+    message = refusal({"optimizers": {"adam": adam}})
+    assert "- training.first_seed.adam" in message
+    assert (
+        "is missing. Give every optimizer its first seed, far from those of the others" in message
+    )
+    accepted = {"optimizers": {"adam": adam}, "training": {"first_seed": {"adam": 2000}}}
+    config = configuration.merge(BASE, accepted)
+    configuration_checks.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
+
+
 def test_the_lowest_path_names_the_override_that_draws_images() -> None:
     change = {"paths": {"keep": "lowest", "images_per_step": None}}
     message = refusal(change, COMPLETE)
@@ -444,8 +458,11 @@ def test_a_network_that_reads_texts_is_refused_in_the_main_study() -> None:
 def test_settings_that_a_class_does_not_take_are_refused(
     change: dict[str, Any], key: str, what: str
 ) -> None:
-    adam = {"adam": {"learning_rate": 0.1, "epochs": 3, "batch_size": 9}}
-    message = refusal(change, configuration.merge(BASE, {"optimizers": adam}))
+    adam = {
+        "optimizers": {"adam": {"learning_rate": 0.1, "epochs": 3, "batch_size": 9}},
+        "training": {"first_seed": {"adam": 2000}},
+    }
+    message = refusal(change, configuration.merge(BASE, adam))
     assert f"- {key} (in " in message
     assert what in message
 
@@ -640,6 +657,7 @@ def test_a_new_architecture_and_optimizer_are_accepted_once_their_files_exist(
     file.write_text(
         "architectures: {tiny: {width: 3}}\n"
         "optimizers: {adam: {learning_rate: 0.001}}\n"
+        "training: {first_seed: {adam: 2000}}\n"
         "paths: {landscapes: {train: [adam_train]}}\n"
     )
     jobs = clone.jobs(*SMOKE, "--configfile", str(file))

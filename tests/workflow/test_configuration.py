@@ -49,7 +49,7 @@ CONFIG = {
         "lenet": {"override": None},
     },
     "optimizers": {"sgd": {"epochs": 3}, "lbfgs": {}},
-    "training": {"first_seed": 0, "seeds": 4, "seeds_per_job": 2},
+    "training": {"first_seed": {"sgd": 0, "lbfgs": 9}, "seeds": 4, "seeds_per_job": 2},
     "selection": {"keep": 2},
     "pairs": {"count": 6, "per_job": 4, "seed": 0},
     "paths": {

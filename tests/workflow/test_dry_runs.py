@@ -56,7 +56,10 @@ for name in ("--weights", "--history", "--runs"):
 def test_one_job_at_a_time_has_the_gpu(clone: Workflow) -> None:
     """Of two trainings that could run side by side on the cores there are."""
     (clone.folder / "scripts/train.py").write_text(ALONE)
-    trained = [f"results/smoke/training/fcp/{name}/seeds_0-3.runs.csv" for name in ("sgd", "lbfgs")]
+    trained = [
+        f"results/smoke/training/fcp/{job}.runs.csv"
+        for job in ("sgd/seeds_0-3", "lbfgs/seeds_1000-1003")
+    ]
     clone.run("--cores", "2", *SMOKE, "device=cuda", "--", *trained)
 
 

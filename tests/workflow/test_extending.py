@@ -100,7 +100,7 @@ def test_a_new_dataset_has_a_scale_of_its_own(extended: Workflow) -> None:
 
 
 def test_a_new_scale_has_the_changes_of_its_file(extended: Workflow) -> None:
-    target = "results/quick/training/fcp/lbfgs/seeds_0-3.history.csv"
+    target = "results/quick/training/fcp/lbfgs/seeds_1000-1003.history.csv"
     done = extended.run("-n", target, "--config", "scale=quick")
     assert "scale     quick: mnist, 2000 train and 1000 test images" in done.stderr
     assert "32 to train in 8 jobs" in done.stderr
@@ -111,13 +111,13 @@ def test_a_new_scale_has_the_changes_of_its_file(extended: Workflow) -> None:
 def test_the_new_optimizer_trains_the_new_architecture(extended: Workflow, tmp_path: Path) -> None:
     few = tmp_path / "few.yaml"
     few.write_text("images: {train: 200, test: 100}\noptimizers: {momentum: {epochs: 2}}\n")
-    stem = "results/smoke/training/shallow/momentum/seeds_0-3"
+    stem = "results/smoke/training/shallow/momentum/seeds_2000-2003"
     with entered(extended, ARCHITECTURE_ENTRY, OPTIMIZER_ENTRY):
         extended.run("--cores", "1", f"{stem}.history.csv", *SMOKE, "--configfile", str(few))
 
     history = pd.read_csv(extended.folder / f"{stem}.history.csv")
     assert sorted(set(history["epoch"])) == [0, 1, 2]
-    assert sorted(set(history["seed"])) == [0, 1, 2, 3]
+    assert sorted(set(history["seed"])) == [2000, 2001, 2002, 2003]
     losses = history.pivot(index="seed", columns="epoch", values="train_loss")
     assert losses[0].between(2.2, 2.5).all()  # ln 10 = 2.30 for a network that knows nothing
     assert (losses[2] < losses[0]).all()

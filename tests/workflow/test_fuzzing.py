@@ -147,7 +147,8 @@ def test_a_configuration_works_or_its_wrong_key_is_named(drawn: tuple[dict, list
     assert all(name.isidentifier() for name in configuration.set_names(config))
     start_panel.summary(config, [("mine.yaml", {}), ("config.yaml", config)])
     for architecture in config["architectures"]:
-        assert configuration.seed_batches(config, architecture)
+        for optimizer in config["optimizers"]:
+            assert configuration.seed_batches(config, architecture, optimizer)
         assert configuration.pair_batches(config, architecture)
         for landscape in ("train", "test"):
             configuration.joined_sets(config, architecture, landscape)

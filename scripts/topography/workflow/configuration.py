@@ -220,16 +220,23 @@ def batches(first: int, count: int, size: int) -> list[Batch]:
     return [Batch(start, min(start + size, end) - 1) for start in range(first, end, size)]
 
 
-def seed_batches(config: Settings, architecture: str) -> list[Batch]:
-    """The seeds of one architecture, cut into training jobs."""
+def seed_batches(config: Settings, architecture: str, optimizer: str) -> list[Batch]:
+    """The seeds that one architecture is trained from with an optimizer, cut into training jobs."""
     training = for_architecture(config, architecture)["training"]
-    return batches(training["first_seed"], training["seeds"], training["seeds_per_job"])
+    first = training["first_seed"][optimizer]
+    return batches(first, training["seeds"], training["seeds_per_job"])
 
 
-def seed_range(config: Settings, architecture: str) -> Batch:
-    """All seeds of one architecture."""
-    training = for_architecture(config, architecture)["training"]
-    return Batch(training["first_seed"], training["first_seed"] + training["seeds"] - 1)
+def described_seeds(config: Settings, architecture: str) -> str:
+    """The seeds of one architecture for a reader, such as "fcp sgd 0-7, fcp lbfgs 1000-1007"."""
+    elsewhere = imported(config, architecture)
+    parts = []
+    for optimizer in config["optimizers"]:
+        cut = seed_batches(config, architecture, optimizer)
+        seeds = Batch(cut[0].first, cut[-1].last)
+        told = "(weights from elsewhere)" if optimizer in elsewhere else seeds
+        parts.append(f"{architecture} {optimizer} {told}")
+    return ", ".join(parts)
 
 
 def pair_batches(config: Settings, architecture: str) -> list[Batch]:
@@ -246,7 +253,8 @@ def training_jobs(config: Settings, architecture: str, optimizer: str) -> list[s
     if optimizer in imported(config, architecture):
         return []
     return [
-        f"{architecture}/{optimizer}/seeds_{seeds}" for seeds in seed_batches(config, architecture)
+        f"{architecture}/{optimizer}/seeds_{seeds}"
+        for seeds in seed_batches(config, architecture, optimizer)
     ]
 
 

@@ -104,6 +104,7 @@ def check(
             *_unreadable_dataset(config),
             *_unknown_sets(config),
             *_unknown_weights(config),
+            *dict.fromkeys(_missing_seeds(config)),
         ]
     if not problems:
         problems = [*_impossible_values(config), *_impossible_runs(config)]
@@ -431,6 +432,27 @@ def _unknown_weights(config: Settings) -> Iterator[Problem]:
                     ("weights", architecture, optimizer),
                     "is about an optimizer that is not there",
                     _suggest(optimizer, list(config["optimizers"])),
+                )
+
+
+def _missing_seeds(config: Settings) -> Iterator[Problem]:
+    known = list(config["optimizers"])
+    for architecture in config["architectures"]:
+        given = for_architecture(config, architecture)["training"]["first_seed"]
+        for optimizer in given:
+            if optimizer not in known:
+                yield Problem(
+                    place_of(config, architecture, "training", "first_seed", optimizer),
+                    "is about an optimizer that is not there",
+                    _suggest(optimizer, known),
+                )
+        for optimizer in known:
+            if optimizer not in given:
+                yield Problem(
+                    ("training", "first_seed", optimizer),
+                    "is missing",
+                    "Give every optimizer its first seed, far from those of the others: networks "
+                    "of one seed start from the same weights and stay alike",
                 )
 
 

@@ -103,8 +103,9 @@ def stages(config: Settings, device: str) -> list[Stage]:
                 f"The architecture {name} reads texts, but what is estimated are networks for "
                 "images. Leave it out with `only`; the second study trains it."
             )
-        seeds, pairs = seed_batches(config, name), pair_batches(config, name)
+        pairs = pair_batches(config, name)
         for optimizer in settings["optimizers"]:
+            seeds = seed_batches(config, name, optimizer)
             jobs = training_jobs(config, name, optimizer)
             if jobs:  # none for weights from elsewhere
                 found.append(

@@ -22,7 +22,7 @@ from topography.paths import Paths, find_paths
 from topography.precision import matrix_products, product_type
 from topography.training import initial_params
 from topography.workflow import cost
-from topography.workflow.configuration import architecture_settings, for_architecture, seed_batches
+from topography.workflow.configuration import architecture_settings, for_architecture
 
 # What to call, and the units of work that a call does.
 Call = tuple[Callable[[], object], int]
@@ -81,7 +81,8 @@ def calls_of(config: Mapping[str, Any], name: str, device: torch.device) -> dict
     """What to call to measure each kind of work of an architecture, and the units a call does."""
     settings = for_architecture(config, name)
     architecture = get_architecture(name, **architecture_settings(config, name))
-    largest = max(map(len, seed_batches(config, name)))
+    training = settings["training"]
+    largest = min(training["seeds"], training["seeds_per_job"])
     seeds = list(range(min(largest, NETWORKS[device.type])))
     params = initial_params(architecture, seeds).to(device)
     available = settings["images"]["train"]
