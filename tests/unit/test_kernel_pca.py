@@ -8,6 +8,7 @@ from support.example_results import write_set
 from topography import storage
 from topography.analysis.kernel_pca import (
     KERNELS,
+    one_of_each_seed,
     principal_components,
     projection_table,
     with_fixed_signs,
@@ -95,10 +96,56 @@ def shells(generator: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:
     return {
         name: {
             "weights": (spread * generator.standard_normal((20, 500))).astype(np.float32),
-            "seeds": np.arange(20),
+            "seeds": np.arange(first, first + 20),
         }
-        for name, spread in (("lbfgs_train", 1.2), ("lbfgs_test", 0.3), ("sgd_test", 0.3))
+        for name, spread, first in (
+            ("lbfgs_train", 1.2, 100),
+            ("lbfgs_test", 0.3, 100),
+            ("sgd_test", 0.3, 0),
+        )
     }
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "first_chosen", "second_chosen"),
+    [
+        ([3, 1, 2], [5, 4], [3, 1, 2], [5, 4]),
+        ([0, 1, 2, 3], [3, 2, 1, 0], [0, 2], [3, 1]),
+        ([5, 0, 1, 2], [2, 7, 8, 9], [5, 0, 1, 2], [7, 8, 9]),
+        ([4, 3], [3, 4, 5, 6], [4, 3], [5, 6]),
+    ],
+)
+def test_networks_of_one_seed_are_projected_once(first, second, first_chosen, second_chosen):
+    masks = one_of_each_seed(first, second)
+    assert np.array(first)[masks[0]].tolist() == first_chosen
+    assert np.array(second)[masks[1]].tolist() == second_chosen
+
+
+def test_common_starts_do_not_hide_the_optimizers():
+    """Networks that stay near a start of their own, with 24 starts in common or with none.
+
+    All 24 of both sides projected at once, the first component tells starts apart."""
+    generator = np.random.default_rng(8)
+    starts = generator.standard_normal((24, 2000))
+    long, short = starts + generator.standard_normal((2, 24, 2000)) * [[[0.8]], [[0.1]]]
+
+    def area(outer, inner):
+        above = np.mean(outer[:, None] > inner)
+        return max(above, 1 - above)
+
+    together = principal_components(np.concatenate([long, short]), "rbf")[:, 0]
+    assert area(together[:24], together[24:]) < 0.7
+    seeds = np.arange(24)
+    sets = {
+        "lbfgs_train": {"weights": long, "seeds": seeds},
+        "lbfgs_test": {"weights": long, "seeds": seeds},
+        "sgd_test": {"weights": short, "seeds": seeds},
+    }
+    table = projection_table(sets, ["rbf"])
+    of_first = table[table["comparison"] == "lbfgs_train-sgd_test"].set_index("set")["pc1"]
+    apart = [of_first[name].to_numpy() for name in ("lbfgs_train", "sgd_test")]
+    assert [len(side) for side in apart] == [12, 12]
+    assert area(*apart) == 1
 
 
 def test_only_the_rbf_kernel_separates_shells_and_does_so_along_the_first_component():
@@ -140,7 +187,7 @@ def test_missing_set_is_named():
 def test_command_gives_the_same_table_every_time(tmp_path, monkeypatch):
     sets = shells(np.random.default_rng(6))
     files = [
-        write_set(tmp_path / f"{name}.safetensors", content["weights"])
+        write_set(tmp_path / f"{name}.safetensors", content["weights"], content["seeds"])
         for name, content in sets.items()
     ]
     written = []

@@ -55,10 +55,31 @@ def with_fixed_signs(components: np.ndarray) -> np.ndarray:
     return components * np.where(signs == 0, 1, signs)
 
 
+def one_of_each_seed(
+    first_seeds: Sequence[int], second_seeds: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which networks of two sets are projected, two masks: of a seed that both have, the one in
+    the set that has fewer so far.
+
+    Networks of one seed started from the same weights, and stay so much alike that the components
+    tell seeds apart and not optimizers.
+    """
+    shared = sorted(set(first_seeds) & set(second_seeds))
+    chosen = [set(seeds) - set(shared) for seeds in (first_seeds, second_seeds)]
+    for seed in shared:
+        min(chosen, key=len).add(seed)
+    first, second = (
+        np.isin(seeds, list(own))
+        for seeds, own in zip((first_seeds, second_seeds), chosen, strict=True)
+    )
+    return first, second
+
+
 def projection_table(
     sets: Mapping[str, Mapping[str, np.ndarray]], kernels: Sequence[str]
 ) -> pd.DataFrame:
-    """Projections of every comparison of two sets with every kernel (Figs. 6, S4).
+    """Projections of every comparison of two sets with every kernel (Figs. 6, S4), of networks
+    with different seeds.
 
     Args:
         sets: set -> ``weights`` [keep, P] and ``seeds`` [keep].
@@ -74,9 +95,11 @@ def projection_table(
     require_comparable(sets, tuple(dict.fromkeys(name for names in compared for name in names)))
     tables = []
     for names in compared:
-        vectors = np.concatenate([sets[name]["weights"] for name in names])
-        origin = np.repeat(names, [len(sets[name]["seeds"]) for name in names])
-        seeds = np.concatenate([sets[name]["seeds"] for name in names])
+        masks = one_of_each_seed(*(sets[name]["seeds"].tolist() for name in names))
+        projected = list(zip(names, masks, strict=True))
+        vectors = np.concatenate([sets[name]["weights"][mask] for name, mask in projected])
+        origin = np.repeat(names, [mask.sum() for mask in masks])
+        seeds = np.concatenate([sets[name]["seeds"][mask] for name, mask in projected])
         for kernel in kernels:
             components = principal_components(vectors, kernel)
             tables.append(

@@ -29,6 +29,9 @@ RESAMPLING_SEED = 0
 FEWEST_RUNS = 4
 # Where both sides are of the same runs, five that all tell the same have p = 0.06 in a sign test.
 FEWEST_OF_THE_SAME_RUNS = 6
+# As many as the paper projects. Independent vectors as long as the networks of FCP are told apart
+# by a first kernel principal component if there are 48 a side, but not if there are 32.
+FEWEST_PROJECTED = 48
 UNBOUNDED = 1e9  # how files of claims write "no upper limit"
 
 

@@ -20,6 +20,7 @@ from topography.naming import by_folder_and_stem, split_set
 from topography.report import claims
 
 OVER_RUNS = "bootstrap over runs"
+SUPERIORITY = f"Mann-Whitney effect size, {OVER_RUNS}"
 OVER_PAIRS = "Mann-Whitney effect size, bootstrap over the runs that pairs share"
 NOTHING_RANDOM = "nothing random"
 
@@ -246,7 +247,13 @@ def longer_vectors(results: Results, architecture: str, of: Sequence[str]) -> Me
     """
     table = results.lengths[architecture]
     lengths = [_by_run(results, architecture, table, name, "length") for name in of]
-    return _superiority(results, architecture, of, lengths)
+    weights = [results.weights(architecture, split_set(name)[0]) for name in of]
+    return Measurement(
+        claims.probability_of_superiority(*lengths, *weights),
+        min(map(len, lengths)),
+        SUPERIORITY,
+        _mann_whitney(*lengths),
+    )
 
 
 def length_gap(results: Results, architecture: str, of: Sequence[Sequence[str]]) -> Measurement:
@@ -313,16 +320,28 @@ def separation(results: Results, architecture: str, of: Sequence[str]) -> Measur
     leave the components where they are.
     """
     comparison, kernel, component = of
-    names = comparison.split("-")
     chosen = _projections(results, architecture, comparison, kernel)
-    values = [_by_run(results, architecture, chosen, name, component) for name in names]
-    return _superiority(results, architecture, names, values, folded=True)
+    values, weights = [], []
+    for name in comparison.split("-"):
+        values.append(chosen.loc[chosen["set"] == name, component].to_numpy(float))
+        purpose = f"{architecture}/{split_set(name)[0]}"
+        weights.append(claims.resampled_runs(len(values[-1]), purpose))
+    areas = claims.probability_of_superiority(*values, *weights)
+    return Measurement(
+        np.maximum(areas, 1 - areas),
+        min(map(len, values)),
+        SUPERIORITY,
+        _mann_whitney(*values),
+        fewest=claims.FEWEST_PROJECTED,
+    )
 
 
 def separation_difference(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
     """Separation along the first principal component less that along the second."""
     first, second = (separation(results, architecture, [*of, name]) for name in ("pc1", "pc2"))
-    return Measurement(first.values - second.values, first.runs, OVER_RUNS)
+    return Measurement(
+        first.values - second.values, first.runs, OVER_RUNS, fewest=claims.FEWEST_PROJECTED
+    )
 
 
 def separation_advantage(results: Results, architecture: str, of: Sequence[Any]) -> Measurement:
@@ -335,7 +354,7 @@ def separation_advantage(results: Results, architecture: str, of: Sequence[Any])
         separation(results, architecture, [comparison, name, "pc1"]) for name in (kernel, *others)
     )
     highest = np.max([other.values for other in theirs], axis=0)
-    return Measurement(ours.values - highest, ours.runs, OVER_RUNS)
+    return Measurement(ours.values - highest, ours.runs, OVER_RUNS, fewest=claims.FEWEST_PROJECTED)
 
 
 def _projections(results: Results, architecture: str, comparison: str, kernel: str) -> pd.DataFrame:
@@ -352,24 +371,6 @@ def _by_run(
     """A column of a table of runs, for one set, in the order of its runs."""
     seeds = results.kept(architecture, split_set(name)[0])["seed"]
     return table[table["set"] == name].set_index("seed")[column].loc[seeds].to_numpy(float)
-
-
-def _superiority(
-    results: Results,
-    architecture: str,
-    names: Sequence[str],
-    values: Sequence[np.ndarray],
-    folded: bool = False,
-) -> Measurement:
-    """Probability that a value of the first set exceeds one of the second; Mann-Whitney test."""
-    weights = [results.weights(architecture, split_set(name)[0]) for name in names]
-    areas = claims.probability_of_superiority(*values, *weights)
-    return Measurement(
-        np.maximum(areas, 1 - areas) if folded else areas,
-        min(map(len, values)),
-        f"Mann-Whitney effect size, {OVER_RUNS}",
-        _mann_whitney(*values),
-    )
 
 
 def _mann_whitney(first: np.ndarray, second: np.ndarray) -> float:
