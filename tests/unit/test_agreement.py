@@ -25,8 +25,11 @@ RUNS = 8
 PAIRS = np.triu_indices(RUNS, k=1)
 
 
-def results(**changes) -> measures.Results:
-    """Eight runs of each optimizer, L-BFGS with lower losses, longer vectors, higher barriers."""
+def results(projected: int = 48, **changes) -> measures.Results:
+    """Eight runs of each optimizer, L-BFGS with lower losses, longer vectors, higher barriers.
+
+    projected: networks of each set that stand in the table of projections.
+    """
     generator = np.random.default_rng(0)
     seeds = np.arange(RUNS)
     scale = {"lbfgs": 0.1, "sgd": 1.0}
@@ -76,9 +79,9 @@ def results(**changes) -> measures.Results:
                             "comparison": "lbfgs_train-sgd_test",
                             "kernel": kernel,
                             "set": name,
-                            "seed": seeds,
-                            "pc1": offset * clear + 0.1 * generator.random(RUNS),
-                            "pc2": generator.random(RUNS),
+                            "seed": range(projected),
+                            "pc1": offset * clear + 0.1 * generator.random(projected),
+                            "pc2": generator.random(projected),
                         }
                     )
                     for kernel, clear in (("rbf", 1), ("linear", 0), ("sigmoid", 0.03))
@@ -188,6 +191,22 @@ def test_the_advantage_of_a_kernel_is_over_the_best_of_the_others():
     assert rows["separation_advantage"] == pytest.approx(1 - rows["sigmoid"])
 
 
+def test_separations_are_judged_by_as_many_networks_as_the_paper_has():
+    comparison = "lbfgs_train-sgd_test"
+    separated = (
+        claim("separation", [comparison, "rbf", "pc1"], id="separation"),
+        claim("separation_advantage", [comparison, "rbf", ["linear"]], id="advantage"),
+        claim("separation_difference", [comparison, "rbf"], id="difference"),
+    )
+    enough = judged(*separated)
+    assert (enough["runs"] == 48).all()
+    assert enough["interval_low"].notna().all()
+    few = judged(*separated, measured=results(projected=47))
+    assert (few["runs"] == 47).all()
+    assert (few["verdict"] == claims.INCONCLUSIVE).all()
+    assert few["note"].str.startswith("fewer than 48 runs").all()
+
+
 def test_separation_is_compared_between_the_first_two_components():
     of = ["lbfgs_train-sgd_test", "rbf"]
     rows = judged(
@@ -212,6 +231,28 @@ def test_numbers_that_settings_were_chosen_by_are_told_apart():
     assert agreement_page.tallies(table)[claims.AGREES] == "agrees: 2 (1 fitted)"
     assert "| agrees (fitted) |" in agreement_page.markdown(table, FACTS, NO_ORDERINGS)
     assert "agrees: 2 (1 fitted)" in agreement_page.html(table, {}, FACTS, NO_ORDERINGS)
+
+
+def test_both_pages_say_why_a_row_is_undecided_and_which_settings_are_cut():
+    few = claim("separation", ["lbfgs_train-sgd_test", "rbf", "pc1"])
+    table = judged(few, measured=results(projected=5))
+    facts = {**FACTS, "cuts": {"FCP": ["training.seeds is 8, not 75"]}}
+    markdown = agreement_page.markdown(table, facts, NO_ORDERINGS)
+    page = agreement_page.html(table, {}, facts, NO_ORDERINGS)
+    reason = "fewer than 48 runs, or pairs of them"
+    assert f"inconclusive ({reason}) |" in markdown
+    assert f"<small>{reason}</small>" in page
+    assert "- FCP: training.seeds is 8, not 75" in markdown
+    # A number that is not compared because of its settings does not list them once more.
+    cut = judged(PUBLISHED).assign(
+        settings=agreement.CUT, verdict=claims.NOT_COMPARABLE, note="training.seeds is 8, not 75"
+    )
+    assert agreement_page.markdown(cut, facts, NO_ORDERINGS).count("not 75") == 1
+
+
+def test_the_range_of_a_number_has_a_digit_more_than_the_number():
+    row = judged({**PUBLISHED, "published": 1.102, "tolerance": {"absolute": 0.0005}}).iloc[0]
+    assert agreement_page.accepted(row) == "(1.1015 to 1.1025)"
 
 
 @pytest.mark.parametrize("settings", [agreement.ELSEWHERE, agreement.NOT_RUN])

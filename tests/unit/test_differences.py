@@ -43,28 +43,40 @@ def test_runs_are_paired_by_seed_not_by_rank() -> None:
     assert (other["high"] - other["low"] > 1).all()
 
 
-def test_too_few_runs_give_no_interval() -> None:
-    def few(factor: float) -> Measured:
-        return Measured({"sgd_test": (SEEDS[:3], factor * LOSSES[:3])}, {}, {})
+@pytest.mark.parametrize(("runs", "pairs", "known"), [(5, 10, False), (6, 5, False), (6, 6, True)])
+def test_intervals_need_six_runs_and_six_pairs(runs: int, pairs: int, known: bool) -> None:
+    # Six pairs in a ring, or all pairs of five runs.
+    first, second = (SEEDS, (SEEDS + 1) % 6) if runs == 6 else np.triu_indices(5, k=1)
 
-    table = differences.compare({DEFAULT: few(1.0), "half": few(0.5)})
-    assert table["ratio"].tolist() == [0.5]
-    assert table[["low", "high"]].isna().all(axis=None)
-    assert "| 0.5 |" in differences.markdown(table, "mine", "mnist")
+    def few(factor: float) -> Measured:
+        heights = factor * (LOSSES[first] + LOSSES[second])
+        return Measured(
+            {"sgd_test": (SEEDS[:runs], factor * LOSSES[:runs])},
+            {},
+            {"sgd_test": (first[:pairs], second[:pairs], heights[:pairs])},
+        )
+
+    table = differences.compare({DEFAULT: few(1.0), "half": few(0.5)}).set_index("quantity")
+    assert table["ratio"].tolist() == pytest.approx([0.5, 0.5])
+    assert table.loc["height", ["low", "high"]].notna().all() == known
+    assert table.loc["loss", ["low", "high"]].notna().all() == (runs == 6)
+    text = differences.markdown(table.reset_index(), "mine", "mnist")
+    assert ("| 0.5 |" in text) == (not known)
 
 
 def test_files_are_told_apart_by_their_folders_and_shared_networks_give_no_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = {"--selections": [], "--sets": [], "--barriers": []}
+    seeds = np.arange(7)
     for folder, factor in (("", 1.0), ("variants/relu/", 3.0), ("variants/last/", 0.5)):
-        losses = factor * LOSSES
+        losses = factor * np.append(LOSSES, 64.0)
         tables = {
             "--selections": ("selection/fcp/sgd.csv", {"train_loss": losses, "test_loss": losses}),
             "--barriers": ("barriers/train/fcp/sgd_test.csv", {"height": losses}),
         }
-        tables["--selections"][1].update(seed=SEEDS, kept=SEEDS < 5)
-        tables["--barriers"][1].update(seed_i=SEEDS % 5, seed_j=(SEEDS + 1) % 5)
+        tables["--selections"][1].update(seed=seeds, kept=seeds < 6)
+        tables["--barriers"][1].update(seed_i=seeds % 6, seed_j=(seeds + 1) % 6)
         for name, (path, columns) in tables.items():
             if name == "--selections" and folder == "variants/last/":
                 continue
@@ -73,8 +85,8 @@ def test_files_are_told_apart_by_their_folders_and_shared_networks_give_no_row(
             arguments[name].append(file)
         for name in ("sgd_train", "sgd_test") if folder != "variants/last/" else ():
             file = tmp_path / folder / f"sets/fcp/{name}.safetensors"
-            weights = np.outer(losses[:5], [-1, 1]).astype(np.float32)
-            storage.write_tensors(file, {"weights": weights, "seeds": SEEDS[:5]})
+            weights = np.outer(losses[:6], [-1, 1]).astype(np.float32)
+            storage.write_tensors(file, {"weights": weights, "seeds": SEEDS})
             arguments["--sets"].append(file)
     outputs = {"--csv": tmp_path / "out.csv", "--markdown": tmp_path / "out.md"}
     stamp = ["--scale", "mine", "--dataset", "mnist"]
@@ -88,5 +100,5 @@ def test_files_are_told_apart_by_their_folders_and_shared_networks_give_no_row(
     assert table.loc["last"].index.tolist() == [("height", "sgd_test")]
     assert table.loc[("last", "height", "sgd_test"), "ratio"] == pytest.approx(0.5)
     text = outputs["--markdown"].read_text()
-    assert "| height, SGD test | 10.5 | **3** [3, 3] | **0.5** [0.5, 0.5] |" in text
-    assert "| train loss, SGD | 6.2 | **3** [3, 3] | same |" in text
+    assert "| height, SGD test | 18.1 | **3** [3, 3] | **0.5** [0.5, 0.5] |" in text
+    assert "| train loss, SGD | 10.5 | **3** [3, 3] | same |" in text

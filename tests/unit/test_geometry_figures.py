@@ -292,7 +292,16 @@ def test_measures_of_epochs_leave_out_the_last_one_and_some_the_first() -> None:
     spread = np.concatenate([epochs(0.3, 0.2, 0.1, 0.9), epochs(0.3, 0.2, 0.3, 0.1)])
     runs = {"a/run": made_up_run(spread)}
     deviation = np.std([0.1, 0.3], ddof=1) / 0.2  # of the third epoch
-    assert judged("seed_spread", ["a/run"], [0, 1], runs)["measured"] == pytest.approx(deviation)
+    found = judged("seed_spread", ["a/run"], [0, 1], runs)
+    assert found["measured"] == pytest.approx(deviation)
+    assert found["null_model"] == 0  # steps of both seeds are equally long
+    longer = np.ones_like(spread)
+    longer[1, 6:] = 3.0  # the squares of the steps to come sum up to 16 more
+    runs = {"a/run": made_up_run(spread, update_norm=longer)}
+    third = [(4**-0.5 + 3**-0.5) / 2, (20**-0.5 + 19**-0.5) / 2]
+    assert judged("seed_spread", ["a/run"], [0, 1], runs)["null_model"] == pytest.approx(
+        np.std(third, ddof=1) / np.mean(third)
+    )
 
     runs = {
         "a/long": made_up_run(epochs(0.9, 0.2, 0.4, 0.9, seeds=3)),
@@ -301,6 +310,18 @@ def test_measures_of_epochs_leave_out_the_last_one_and_some_the_first() -> None:
     found = judged("budget_ratio", ["a/long", "a/short"], [0, 1], runs)
     assert found["measured"] == pytest.approx((0.2 + 0.4) / (0.5 + 0.7))
     assert found["null_model"] == pytest.approx(1.0)
+
+
+def test_short_runs_leave_their_claims_undecided() -> None:
+    cosine = np.full((2, 8), 0.5)
+    for epochs_of_run in (1, 2):
+        run = made_up_run(cosine)
+        run.notes["steps_per_epoch"] = 8 // epochs_of_run
+        for measure in ("epoch_range", "seed_spread"):
+            found = judged(measure, ["a/run"], [0, 2], {"a/run": run})
+            undecided = measure == "epoch_range" or epochs_of_run == 1
+            assert np.isnan(found["measured"]) == undecided
+            assert (found["verdict"] == "inconclusive") == undecided
 
 
 def test_distances_are_those_from_start_to_end() -> None:
@@ -347,6 +368,9 @@ def test_exponents_are_those_of_power_laws() -> None:
     probes = pd.concat([probes.assign(run="4"), skewed.assign(iteration=2, run="another")])
     measured = geometry_claims.probe_exponent(["a/4", 16, "largest"], runs, probes).values
     assert measured[0] == pytest.approx(0.5)
+    early = skewed.assign(iteration=1, run="4")
+    with pytest.raises(ValueError, match="in its first or last epoch"):
+        geometry_claims.probe_exponent(["a/4", 16, "largest"], runs, early)
     with pytest.raises(ValueError, match="a/16 has no probes"):
         geometry_claims.probe_exponent(["a/16", 16, "largest"], runs, probes)
 

@@ -80,9 +80,18 @@ def probe_curve(run: Run, probes: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     """Mean cosine by the size of minibatches on one path, with a fit, and its noise scale.
 
     Without the first epoch, in which all cosines are several times as high, and the last.
+
+    Raises:
+        TopographyError: there was no probe in between.
     """
     counts = probes["iteration"].between(run.notes["steps_per_epoch"], run.steps, inclusive="left")
-    groups = probes[counts & (probes["probe"] == "train")].groupby("batch_size")["cosine"]
+    chosen = probes[counts & (probes["probe"] == "train")]
+    if len(chosen) == 0:
+        raise TopographyError(
+            "All probes of a run are in its first or last epoch, which do not count. Raise its "
+            "epochs, or lower probes.every, in the configuration, under geometry.studies."
+        )
+    groups = chosen.groupby("batch_size")["cosine"]
     table = groups.agg(mean="mean", low="min", high="max").reset_index(names="position")
     full, noise_scale = ratios.fit_noise_scale(
         table["position"].to_numpy(float), table["mean"].to_numpy()

@@ -35,8 +35,8 @@ def shown_numbers(
     Returns:
         Rows ``architecture``, ``optimizer``, ``runs``, ``epoch``; ``train_loss``, ``train_low``,
         ``train_high`` and the same of test: the mean over the runs and its 95 % interval; and
-        whether ``train_minimum`` or ``test_minimum`` is at this epoch: the (lower) median of the
-        epochs where the runs have theirs.
+        ``train_minimum_epoch`` and ``test_minimum_epoch``: the median of the epochs where the runs
+        have theirs.
 
     Raises:
         FigureInputError: a selection is missing, or a kept run has no curve.
@@ -69,8 +69,7 @@ def shown_numbers(
             columns |= {"epoch": np.sort(curves["epoch"].unique()), f"{checkpoint}_loss": mean}
             columns |= {f"{checkpoint}_low": low, f"{checkpoint}_high": high}
         for checkpoint in CHECKPOINTS:
-            median = kept[f"{checkpoint}_epoch"].quantile(interpolation="lower")
-            columns[f"{checkpoint}_minimum"] = columns["epoch"] == median
+            columns[f"{checkpoint}_minimum_epoch"] = kept[f"{checkpoint}_epoch"].median()
         table = pd.DataFrame(columns)
         table.insert(0, "architecture", names[0])
         table.insert(1, "optimizer", names[1])
@@ -123,12 +122,12 @@ def draw(numbers: pd.DataFrame) -> Figure:
 
 
 def _draw_curve(axes: Axes, curve: pd.DataFrame, checkpoint: str, colour: str) -> None:
-    """One mean loss curve in its band, with a dashed line at the epoch of the weights."""
+    """One mean loss curve in its band, with a dashed line at the median epoch of the minima."""
     low, mean, high = (curve[f"{checkpoint}_{name}"] for name in ("low", "loss", "high"))
     axes.fill_between(curve["epoch"], low, high, color=colour, **BAND)
     axes.plot(curve["epoch"], mean, color=colour)
-    for epoch in curve.loc[curve[f"{checkpoint}_minimum"], "epoch"]:
-        axes.axvline(epoch, color=colour, **MINIMUM_LINE)
+    epoch = curve[f"{checkpoint}_minimum_epoch"].iloc[0]
+    axes.axvline(epoch, color=colour, **MINIMUM_LINE)
 
 
 def _scale_epochs(axes: Axes, curves: pd.DataFrame) -> None:

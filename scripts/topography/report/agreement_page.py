@@ -15,6 +15,8 @@ from topography.report.agreement import CUT, PAPER
 from topography.report.claims import (
     AGREES,
     DIFFERS,
+    FEWEST_OF_THE_SAME_RUNS,
+    FEWEST_PROJECTED,
     FEWEST_RUNS,
     INCONCLUSIVE,
     NOT_COMPARABLE,
@@ -40,8 +42,9 @@ CURVES = (
     "averages the minima of the runs, which gives less than the minimum of the mean curve"
 )
 CENTROIDS = (
-    "dotted lines mark the centroids, which chance alone puts sqrt(2 / n) of the mean length apart "
-    "with n networks a side"
+    "dotted lines mark how far both centroids are from the origin, the point midway between them. "
+    "Chance alone makes that 1 / sqrt(2 n) of the mean length of test vectors, with n independent "
+    "networks a side"
 )
 FIGURE_TEXTS = {
     "fig2": f"Loss curves of the LSTM, {CURVES}",
@@ -72,7 +75,9 @@ READING = {
     "completely, so is every resample, and the interval has no width. The effect size of a "
     "Mann-Whitney test is the probability that one set exceeds the other; 0.5 is no tendency.",
     "Verdict": f"{AGREES} if the whole interval lies in the range, {DIFFERS} if all of it lies "
-    f"outside, and {INCONCLUSIVE} otherwise, always so with fewer than {FEWEST_RUNS} runs. "
+    f"outside, and {INCONCLUSIVE} otherwise. Too few runs give no interval, and are always "
+    f"{INCONCLUSIVE}: fewer than {FEWEST_RUNS}, than {FEWEST_OF_THE_SAME_RUNS} where two sets hold "
+    f"the same runs, or than {FEWEST_PROJECTED} in kernel PCA. "
     "Comparisons are not corrected for their number: of many that hold, one in forty may come out "
     "as a difference, and more of those with four runs.",
     "Fitted": "our settings, which the paper does not state, were chosen by this number. That it "
@@ -130,6 +135,7 @@ def html(
         "architecture": architecture_label,
         "with_interval": with_interval,
         "settings": settings_remark,
+        "reason": reason,
     }
     sections = [
         {**section, "figures": [_figure(name, figures) for name in section["figures"]]}
@@ -155,6 +161,7 @@ def markdown(table: pd.DataFrame, facts: Mapping[str, Any], orderings: pd.DataFr
         f"Scale {facts['scale']}, dataset {facts['dataset']}. {tally}.",
         "",
         *_definitions(_reading(table)),
+        *_cuts(facts["cuts"]),
     ]
     for section in _sections(table, {}):
         lines += [
@@ -190,6 +197,14 @@ def _reading(table: pd.DataFrame) -> dict[str, str]:
     return READING | (CUT_READING if (table["settings"] == CUT).any() else {})
 
 
+def _cuts(cuts: Mapping[str, list[str]]) -> list[str]:
+    """The settings that are not the paper's, as a list in Markdown."""
+    if not cuts:
+        return []
+    listed = [f"- {architecture}: {'; '.join(texts)}" for architecture, texts in cuts.items()]
+    return ["", "Settings that are not the paper's:", "", *listed]
+
+
 def _definitions(texts: Mapping[str, str]) -> list[str]:
     """Terms and what they mean, as a list in Markdown."""
     return [f"- **{term}**: {text}" for term, text in texts.items()]
@@ -207,13 +222,19 @@ def tallies(table: pd.DataFrame) -> dict[str, str]:
 
 def _remark(row: Any) -> str:
     """What qualifies the verdict of a row, in brackets."""
-    parts = [*(["fitted"] if row.fitted else []), *filter(None, [settings_remark(row)])]
+    parts = ["fitted"] if row.fitted else []
+    parts += filter(None, [settings_remark(row), reason(row)])
     return f" ({', '.join(parts)})" if parts else ""
 
 
 def settings_remark(row: Any) -> str:
     """Whose settings the verdict of a row is about, where they are not the paper's."""
     return {PAPER: "", CUT: "settings cut"}.get(row.settings, row.settings)
+
+
+def reason(row: Any) -> str:
+    """Why a row has no verdict, unless its settings are the reason: the page lists those."""
+    return "" if row.settings == CUT and row.verdict == NOT_COMPARABLE else row.note
 
 
 def short(value: float, digits: int = 4) -> str:
@@ -238,7 +259,7 @@ def accepted(row: Any) -> str:
     """What counts as the published number of a row, empty where there is none."""
     if np.isnan(row.published):
         return ""
-    return f"({short(row.lowest_allowed)} to {short(row.highest_allowed)})"
+    return f"({short(row.lowest_allowed, 5)} to {short(row.highest_allowed, 5)})"
 
 
 def interval(row: Any) -> str:
@@ -440,7 +461,8 @@ loss landscape</cite>, arXiv 2602.21276.</p>
 <td class="verdict {{ classes[row.verdict] }}" data-value="{{ row.verdict }}">
 {{ marks[row.verdict] }} {{ row.verdict }}
 <small>{% if row.fitted %}fitted{% endif %}</small>
-<small>{{ row | settings or row.note }}</small></td>
+<small>{{ row | settings }}</small>
+<small>{{ row | reason }}</small></td>
 </tr>
 {% endfor %}
 </tbody>

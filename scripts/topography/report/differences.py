@@ -98,8 +98,8 @@ def compare(measured: Mapping[str, Measured]) -> pd.DataFrame:
     Returns:
         Rows ``quantity`` and ``set``, ``variant``, its ``value``, the value of the ``default``, and
         ``ratio`` of both with the 95 % interval ``low`` to ``high`` (percentile bootstrap over
-        seeds, NaN with fewer than four runs). Where the variant shares what is measured, there is
-        no row.
+        seeds, NaN with fewer than six runs, or pairs of them). Where the variant shares what is
+        measured, there is no row.
     """
     default = measured[DEFAULT]
     seeds = np.unique(
@@ -117,8 +117,10 @@ def compare(measured: Mapping[str, Measured]) -> pd.DataFrame:
                     statistic(data, seeds, counts) for data in (of_variant, of_default)
                 )
                 ratio = value / reference
-                runs = min(len(own.losses[name][0]) for own in (one, default))
-                low, high = claims.interval(ratio[1:], runs)
+                low = high = np.nan
+                runs = min(map(independent, (of_variant, of_default)))
+                if runs >= claims.FEWEST_OF_THE_SAME_RUNS:
+                    low, high = claims.interval(ratio[1:], runs)
                 rows.append(
                     {
                         "quantity": quantity,
@@ -132,6 +134,13 @@ def compare(measured: Mapping[str, Measured]) -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def independent(data: Sequence[np.ndarray]) -> int:
+    """How many values can be independent at most, of runs or of pairs: as many as there are seeds,
+    or pairs where that is less. data: seeds [n], or two of each pair, and the values."""
+    *seeds, values = data
+    return min(len(np.unique(np.concatenate(seeds))), len(values))
 
 
 def mean_loss(

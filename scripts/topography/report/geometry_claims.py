@@ -125,6 +125,8 @@ def epoch_range(of: Sequence[str], runs: Runs, probes: pd.DataFrame) -> Measurem
     """Highest over lowest mean cosine of an epoch, from the second on; the null's of the first."""
 
     def ratio(means: np.ndarray) -> np.ndarray:
+        if means.shape[1] < 2:
+            return np.full(len(means), np.nan)
         return means[:, 1:].max(1) / means[:, 1:].min(1)
 
     values = [ratio(_epoch_means(runs[name], "cosine")) for name in of]
@@ -134,8 +136,12 @@ def epoch_range(of: Sequence[str], runs: Runs, probes: pd.DataFrame) -> Measurem
 
 def seed_spread(of: Sequence[str], runs: Runs, probes: pd.DataFrame) -> Measurement:
     """Largest standard deviation between seeds of an epoch's mean cosine, over its mean."""
-    means = _epoch_means(runs[of[0]], "cosine")
-    return Measurement(np.array([(means.std(0, ddof=1) / means.mean(0)).max()]), 0.0)
+
+    def spread(quantity: str) -> float:
+        means = _epoch_means(runs[of[0]], quantity)
+        return np.max(means.std(0, ddof=1) / means.mean(0)) if means.size else np.nan
+
+    return Measurement(np.array([spread("cosine")]), spread("null_cosine"))
 
 
 def budget_ratio(of: Sequence[str], runs: Runs, probes: pd.DataFrame) -> Measurement:
