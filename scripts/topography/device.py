@@ -24,7 +24,10 @@ def set_up_processor(threads: int) -> None:
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    # All three, or torch's older switches, which other libraries read, contradict each other.
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.conv.fp32_precision = "ieee"
+    torch.backends.cudnn.rnn.fp32_precision = "ieee"
     _keep_freed_memory()
 
 

@@ -60,6 +60,12 @@ class Objective(Landscape):
             )
         if labels.dtype != torch.int64:
             raise ValueError(f"labels are {labels.dtype}, expected int64; labels.long() makes that")
+        texts = architecture.image_size is None
+        if texts and images.dtype != torch.int64:
+            raise ValueError(f"tokens are {images.dtype}, expected int64")
+        expected = images.shape if texts else images.shape[:1]
+        if labels.shape != expected:
+            raise ValueError(f"labels are {list(labels.shape)}, expected {list(expected)}")
         self.architecture = architecture
         self.images = images
         self.labels = labels
@@ -69,6 +75,10 @@ class Objective(Landscape):
     def count(self) -> int:
         """Number of images."""
         return len(self.images)
+
+    @property
+    def _floats_per_image(self) -> int:
+        return self.architecture.floats_per_image(self.images.shape[1])
 
     def subset(self, indices: Tensor) -> "Objective":
         """The objective over the images with these indices [n]."""
@@ -89,12 +99,21 @@ class Objective(Landscape):
 
         params: [B, P]; indices: [B, n], the images of each network's minibatch.
         """
+        params = params.detach()
+        first, *others = indices.split(self._chunk_size(1), dim=1)
+        losses, gradients = self._minibatch_sums(params, first)
+        for part in others:
+            sums, sum_gradients = self._minibatch_sums(params, part)
+            losses += sums
+            gradients += sum_gradients
+        return losses / indices.shape[1], gradients.div_(indices.shape[1])
+
+    def _minibatch_sums(self, params: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
         # index_select copies whole images, which indexing by a matrix does not.
         images = self.images.index_select(0, indices.flatten())
-        losses, gradients = self.architecture.loss_sums_and_gradients(
+        return self.architecture.loss_sums_and_gradients(
             params, images.view(*indices.shape, -1), self.labels[indices]
         )
-        return losses / indices.shape[1], gradients.div_(indices.shape[1])
 
     def combination(self, vectors: Tensor, reuse: bool = False) -> "NetworkCombinations":
         combinations = NetworkCombinations(self, vectors)
@@ -135,7 +154,7 @@ class Objective(Landscape):
         return by_pixel, self.labels[order], firsts[order].cpu(), lasts[order].cpu()
 
     def _chunk_size(self, points_per_family: int) -> int:
-        floats = self.architecture.activation_floats * points_per_family
+        floats = self._floats_per_image * points_per_family
         if self.images.device.type != "cpu":
             return max(gpu_numbers() // floats, 1)
         if isinstance(self.architecture, BlockwiseArchitecture):
@@ -149,10 +168,11 @@ class Objective(Landscape):
         """Slices of the families: as many as fit the budget on a GPU, one at a time on a CPU, or
         all where the architecture cuts its work itself."""
         if self.images.device.type != "cpu":
-            floats = self.architecture.activation_floats * points_per_family * images
-            chunk = max(gpu_numbers() // floats, 1)
+            floats = self._floats_per_image * points_per_family * images
+            chunk = gpu_numbers() // floats
         else:
             chunk = families if isinstance(self.architecture, BlockwiseArchitecture) else 1
+        chunk = max(chunk, 1)  # there may be no families
         return [slice(first, first + chunk) for first in range(0, families, chunk)]
 
 
@@ -163,15 +183,22 @@ class NetworkCombinations(LinearCombinations):
 
     def __init__(self, landscape: Objective, vectors: Tensor) -> None:
         super().__init__(landscape, vectors)
-        self._kept: list[Tensor | None] | None = None
+        read = landscape.images.dtype if landscape.images.is_floating_point() else vectors.dtype
+        if vectors.dtype != read:
+            raise ValueError(
+                f"weights are {vectors.dtype}, images {read}; both must be of one type, as by "
+                f"weights.to({read})"
+            )
+        self._kept: list[Tensor] | None = None
 
     def keep_projections(self) -> "NetworkCombinations":
         """Project the vectors on all images now, for many later calls of `losses`."""
         objective = self.landscape
-        self._kept = [
+        kept = [
             objective.architecture.project(self.vectors, chunk.images, chunk.span)
             for chunk in objective.chunks(1)
         ]
+        self._kept = None if None in kept else kept
         return self
 
     def extended(self, vectors: Tensor) -> "NetworkCombinations":
@@ -179,7 +206,7 @@ class NetworkCombinations(LinearCombinations):
         result = NetworkCombinations(self.landscape, torch.cat([self.vectors, vectors], dim=1))
         if self._kept is not None and further._kept is not None:
             result._kept = [
-                None if mine is None or new is None else torch.cat([mine, new], dim=1)
+                torch.cat([mine, new], dim=1)
                 for mine, new in zip(self._kept, further._kept, strict=True)
             ]
         return result
@@ -231,8 +258,7 @@ class NetworkCombinations(LinearCombinations):
     ) -> Tensor | None:
         if self._kept is None:
             return self.landscape.architecture.project(vectors, chunk.images, chunk.span)
-        kept = self._kept[number]
-        return None if kept is None else kept[families]
+        return self._kept[number][families]
 
 
 def _as_slice(indices: list[int]) -> slice | list[int]:

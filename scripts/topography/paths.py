@@ -62,7 +62,10 @@ class Paths:
     def lengths(self, count: int) -> Tensor:
         """Euclidean lengths [S] of the polygons through `count` equally spaced t."""
         differences = self._basis(count).diff(dim=0)
-        return torch.matmul(differences, self._vectors()).norm(dim=2).double().sum(dim=1)
+        lengths = [  # one after another, since the points of a path are many vectors
+            (differences @ vectors).norm(dim=1).double().sum() for vectors in self._vectors()
+        ]
+        return torch.stack(lengths) if lengths else self.starts.new_zeros(0, dtype=torch.float64)
 
     def straight(self) -> "Paths":
         """The straight lines between the same ends: no Fourier terms."""
@@ -214,6 +217,8 @@ class PathSearch:
         self.step_losses[:, step] = losses
         if self.keep == "lowest":
             lower = losses <= self.step_losses[:, : step + 1].amin(dim=1)
+            # A path that has no losses left is none of those before it either.
+            lower |= losses.isnan()
             self.kept = torch.where(lower[:, None, None], coefficients, self.kept)
         self.adam.step(gradients)
         if self.keep == "mean":
@@ -233,16 +238,31 @@ class PathSearch:
         return {**state, "step": torch.full((len(self.starts),), self.step)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from the rows of these pairs in a state, whichever pairs shared their search.
+        """Go on from the rows of these pairs in a state, whichever pairs shared their search. This
+        may have more steps than theirs had.
 
         Raises:
-            ValueError: the rows are not as many as the pairs, or not all of the same step.
+            ValueError: the rows are not as many as the pairs, or not all of the same step; or they
+                are of another number of terms, of a search that keeps no path but the last, or at
+                a step beyond the last one here.
         """
         if len(state["step"]) != len(self.starts) or len(state["step"].unique()) != 1:
             raise ValueError(f"{len(self.starts)} pairs cannot go on from steps {state['step']}")
-        self.adam.steps = int(state["step"][0])
-        for name, tensor in self._tensors().items():
+        step = int(state["step"][0])
+        own = {name: tensor for name, tensor in self._tensors().items() if name != "step_losses"}
+        for name, tensor in own.items():
+            if name not in state:
+                raise ValueError(f"the state is not that of a search with keep={self.keep!r}")
+            if state[name].shape != tensor.shape:
+                raise ValueError(
+                    f"{name} of the state are {list(state[name].shape)}, here {list(tensor.shape)}"
+                )
+        if step > self.step_losses.shape[1]:
+            raise ValueError(f"the state is at step {step} of {self.step_losses.shape[1]}")
+        self.adam.steps = step
+        for name, tensor in own.items():
             tensor.copy_(state[name])
+        self.step_losses[:, :step] = state["step_losses"][:, :step]
 
     def _tensors(self) -> dict[str, Tensor]:
         """What a step changes, [S, ...]."""

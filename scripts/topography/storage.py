@@ -39,6 +39,7 @@ STORABLE_KINDS = "biuf"  # numpy's codes of boolean, signed, unsigned, floating
 FULL_OR_FAILING_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 HOW_TO_REMAKE = "Delete it and run the workflow again to remake it."
 NEEDS_QUOTES = re.compile(r'[,"\r\n]')
+LARGEST_INTEGER = 10**18
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf|nan")
 
@@ -414,6 +415,10 @@ def _column_as_text(path: AnyPath, name: str, values: np.ndarray) -> list[str]:
     """Format one column, refusing what would not come back as it was."""
     if values.dtype.kind == "f":
         return [f"{value:.9g}" for value in values.tolist()]
+    if values.dtype.kind in "iu" and (np.abs(values.astype(float)) >= LARGEST_INTEGER).any():
+        raise StorageError(
+            f"Cannot write {path}: column {name!r} holds a number of more than 18 digits."
+        )
     if values.dtype.kind in "biu":
         return [str(value) for value in values.tolist()]
     cells = values.tolist()

@@ -70,7 +70,15 @@ def train(
     A seed whose losses or weights become infinite or NaN is marked as failed with the reason; the
     others go on. With a checkpoint, an interrupted training of the same identity is resumed and
     ends as an unbroken one would.
+
+    Raises:
+        ValueError: the seeds are not as many as the networks, or one of them is there twice.
     """
+    if len(seeds) != len(params) or len(set(seeds)) != len(seeds):
+        raise ValueError(
+            f"got the seeds {seeds} for {len(params)} networks; each needs a seed of its own"
+        )
+    params = params.detach()  # a vector of a module's parameters asks for gradients
     training = _resumed(checkpoint, seeds, params)
     if training is None:
         training = _started(train_objective, test_objective, optimizer, seeds, params)

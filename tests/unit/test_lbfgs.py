@@ -19,6 +19,7 @@ from topography.landscape import FunctionLandscape, Landscape
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.optimizers.lbfgs import search_directions
+from topography.training import initial_params
 
 VARIANTS = [
     ("fcp", {}),
@@ -113,6 +114,22 @@ def quadratic(seed: int = 0) -> tuple[Tensor, Tensor]:
     return basis @ eigenvalues.diag() @ basis.T, torch.randn(
         DIMENSION, generator=generator
     ).double()
+
+
+def test_a_line_is_searched_on_the_images_of_its_iteration() -> None:
+    """As where each iteration gets a subset of its own: the last gradient's images are others."""
+    architecture = get_architecture("fcp")
+    first, second = (Objective(architecture, *data.random_images(9, seed=seed)) for seed in (1, 2))
+    params = initial_params(architecture, [0, 1]).double()
+    ends = []
+    for optimizer in (get_optimizer("lbfgs", iterations=1) for _ in range(2)):
+        state, _ = optimizer.start(first, params)
+        ends.append((optimizer, state))
+    (cached, state), (fresh, same) = ends
+    fresh._here = None
+    expected, _, _ = fresh.run_epoch(second, params, same, [0, 1], 1)
+    found, _, _ = cached.run_epoch(second, params, state, [0, 1], 1)
+    assert torch.equal(found, expected)
 
 
 def test_quadratic_minimum_equals_scipy() -> None:

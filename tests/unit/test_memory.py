@@ -182,6 +182,22 @@ print(full - empty, full - resident())
     assert given_back < 1
 
 
+def test_older_switches_of_torch_agree_with_what_is_set_up() -> None:
+    """Which other code reads, such as torch's own context of cuDNN's flags."""
+    done = run(
+        """
+from topography.device import set_up_processor
+
+set_up_processor(threads=1)
+with torch.backends.cudnn.flags(enabled=True, deterministic=True):
+    pass
+print(torch.backends.cudnn.allow_tf32, torch.backends.cudnn.conv.fp32_precision)
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["False", "ieee"]
+
+
 def test_other_errors_pass_through() -> None:
     with (
         pytest.raises(RuntimeError, match="inconsistent tensor size"),

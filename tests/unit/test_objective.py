@@ -243,6 +243,80 @@ def test_images_and_labels_as_datasets_hold_them_are_refused_with_the_remedy(
         )
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "tokens", "labels", "message"),
+    [
+        ("fcp", {}, None, torch.zeros(4, 1, dtype=torch.int64), r"\[4, 1\], expected \[4\]"),
+        ("transformer", {"tokens": 9}, torch.zeros(4, 7), torch.zeros(4, 7, dtype=torch.int64),
+         "tokens are torch.float32, expected int64"),
+        ("transformer", {"tokens": 9}, torch.zeros(4, 7, dtype=torch.int64),
+         torch.zeros(4, dtype=torch.int64), r"\[4\], expected \[4, 7\]"),
+    ],
+)  # fmt: skip
+def test_labels_of_another_shape_and_tokens_of_another_type_are_refused(
+    name: str, settings: dict, tokens: Tensor | None, labels: Tensor, message: str
+) -> None:
+    images = torch.rand(4, 784) if tokens is None else tokens
+    with pytest.raises(ValueError, match=message):
+        Objective(get_architecture(name, **settings), images, labels)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_and_images_must_be_of_one_type(name: str) -> None:
+    objective = make_objective(name)
+    with pytest.raises(ValueError, match=r"weights are torch\.float32, images torch\.float64"):
+        objective.losses(vectors_for(name, 2).float())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_networks_have_no_losses(name: str) -> None:
+    assert make_objective(name).losses(vectors_for(name, 2)[:0]).shape == (0,)
+
+
+def test_a_minibatch_too_large_for_a_chunk_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    architecture = get_architecture("mlp", hidden=[5])
+
+    class Watched(type(architecture)):
+        def image_losses(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+            seen.append(images.shape[-2])
+            return super().image_losses(params, images, labels)
+
+    architecture.__class__ = Watched
+    objective = Objective(architecture, *data.random_images(23, seed=3))
+    params = torch.stack([architecture.initialise(torch.Generator().manual_seed(4))] * 2).double()
+    indices = torch.arange(22).view(2, 11)
+    whole = objective.minibatch_losses_and_gradients(params, indices)
+    monkeypatch.setattr("topography.objective.CPU_CHUNK_RANGE", (4, 4))
+    cut = objective.minibatch_losses_and_gradients(params, indices)
+    assert seen == [11, 4, 4, 3]
+    for ours, expected in zip(cut, whole, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_the_declared_activations_of_a_transformer_hold_at_every_length() -> None:
+    """Numbers kept for the backward pass, by the storages that autograd saves."""
+    architecture = get_architecture("transformer", tokens=20, features=16, hidden=24, layers=3)
+    params = architecture.initialise(torch.Generator().manual_seed(0))[None].requires_grad_()
+
+    def saved(texts: int, length: int) -> int:
+        storages: dict[int, Tensor] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        tokens = torch.zeros(texts, length, dtype=torch.int64)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            architecture.image_losses(params, tokens, tokens)
+        floats = [tensor for tensor in storages.values() if tensor.is_floating_point()]
+        return sum(tensor.untyped_storage().nbytes() // 4 for tensor in floats)
+
+    for length in (8, 64, 256):
+        per_text = (saved(6, length) - saved(2, length)) / 4
+        assert per_text <= architecture.floats_per_image(length) <= 2.5 * per_text
+
+
 @pytest.mark.parametrize("size", [783, 3072])
 @pytest.mark.parametrize(
     ("name", "settings"),

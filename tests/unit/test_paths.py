@@ -329,7 +329,8 @@ def test_a_search_that_is_left_goes_on_in_whatever_company(keep: str, left_at: i
     while search.step < left_at:
         search.advance()
     state = search.state()
-    search.restore({name: tensor + 1 for name, tensor in state.items()})  # it was a copy
+    others = {name: tensor + (name != "step") for name, tensor in state.items()}
+    search.restore(others)  # the state was a copy
     for rows in (slice(0, 1), slice(1, 3)):
         part = PathSearch(landscape, starts[rows], ends[rows], keep=keep, **options)
         part.restore({name: tensor[rows] for name, tensor in state.items()})
@@ -380,6 +381,41 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
         search.restore({name: tensor[:1] for name, tensor in state.items()})
     with pytest.raises(ValueError, match="2 pairs"):
         search.restore({**state, "step": torch.tensor([0, 1])})
+    with pytest.raises(ValueError, match="at step 4 of 3"):
+        search.restore({**state, "step": torch.tensor([4, 4])})
+    with pytest.raises(ValueError, match=r"coefficients of the state are \[2, 1, 2\], here \[2, 4"):
+        other = PathSearch(landscape, pair, pair.flip(0), keep="last", **{**options, "terms": 4})
+        other.restore(state)
+    with pytest.raises(ValueError, match="keep='mean'"):
+        PathSearch(landscape, pair, pair.flip(0), keep="mean", **options).restore(state)
+
+
+def test_a_finished_search_goes_on_in_one_with_more_steps() -> None:
+    landscape = FunctionLandscape(figure_3_function)
+    options = {"terms": 2, "points": 8, "penalty": 0.1, "learning_rate": 0.1, "keep": "lowest"}
+    short, long, unbroken = (
+        PathSearch(landscape, START[None], END[None], steps=steps, **options) for steps in (5, 9, 9)
+    )
+    for _ in range(5):
+        short.advance()
+    long.restore(short.state())
+    for search, steps in ((long, 4), (unbroken, 9)):
+        for _ in range(steps):
+            search.advance()
+    assert torch.equal(long.paths().coefficients, unbroken.paths().coefficients)
+    assert torch.equal(long.paths().step_losses, unbroken.paths().step_losses)
+
+
+@pytest.mark.parametrize("keep", ["lowest", "last", "mean"])
+def test_a_path_whose_losses_are_lost_has_none(keep: str) -> None:
+    """Where the function has a corner without a derivative, on the first straight line."""
+    landscape = FunctionLandscape(lambda points: (points[:, 0] - 3.0).abs().sqrt())
+    starts, ends = torch.tensor([[[0.0, 0.0]], [[6.0, 0.0]]])
+    paths = find_paths(
+        landscape, starts, ends, terms=2, points=5, steps=4, learning_rate=0.1, keep=keep
+    )
+    assert paths.step_losses[0].isnan().tolist() == [False, True, True, True]
+    assert paths.losses(landscape, 5)[0, 1:4].isnan().all()
 
 
 def test_each_step_can_have_a_landscape_of_its_own() -> None:

@@ -294,6 +294,8 @@ def test_missing_column_is_named(tmp_path):
         (pandas.DataFrame({"reason": ["1", "2"]}), "read back as numbers"),
         (pandas.DataFrame({"reason": ["nan"]}), "read back as numbers"),
         (pandas.DataFrame({"reason": ["True"]}), "read back as numbers or booleans"),
+        (pandas.DataFrame({"seed": [1, 10**18]}), "more than 18 digits"),
+        (pandas.DataFrame({"seed": np.array([2**64 - 1], np.uint64)}), "more than 18 digits"),
         (pandas.DataFrame({0: [1]}), "not text or not unique"),
         (pandas.DataFrame([[1, 2]], columns=["a", "a"]), "not text or not unique"),
     ],

@@ -139,6 +139,30 @@ def test_seeds_do_not_depend_on_batch_mates(name: str, optimizer: str) -> None:
     assert not torch.equal(together.curves[0], together.curves[1])
 
 
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 1], [0, 1, 2, 3]])
+def test_every_network_needs_a_seed_of_its_own(seeds: list[int]) -> None:
+    objective = Objective(get_architecture("fcp"), *data.random_images(5, seed=0))
+    params = initial_params(objective.architecture, [0, 1, 2]).double()
+    optimizer = get_optimizer("lbfgs", iterations=1)
+    with pytest.raises(ValueError, match="for 3 networks; each needs a seed of its own"):
+        train(objective, objective, optimizer, seeds, params)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "lbfgs"])
+def test_weights_that_ask_for_gradients_are_trained_as_they_are(name: str) -> None:
+    """Such as the parameters of a module, `nn.utils.parameters_to_vector` of them."""
+    objective = Objective(get_architecture("lenet"), *data.random_images(6, seed=0))
+    given = {"iterations": 1} if name == "lbfgs" else {"learning_rate": 0.1, "batch_size": 4}
+    optimizer = get_optimizer(name, **given, **({} if name == "lbfgs" else {"epochs": 1}))
+    params = initial_params(objective.architecture, [0, 1]).double()
+    found, expected = (
+        train(objective, objective, optimizer, [0, 1], start)
+        for start in (params.clone().requires_grad_(), params)
+    )
+    assert not found.params.requires_grad
+    assert torch.equal(found.params, expected.params)
+
+
 def test_initial_params_are_those_of_the_seeds() -> None:
     architecture = get_architecture("lstm")
     params = initial_params(architecture, [0, 1, 2])

@@ -46,6 +46,10 @@ class Architecture(ABC):
     parameters: tuple[Parameter, ...]  # in the order of PyTorch's module.parameters()
     activation_floats: int  # numbers held per image and network while a gradient is computed
 
+    def floats_per_image(self, length: int) -> int:
+        """`activation_floats` for an image, or a text, of this many numbers or tokens."""
+        return self.activation_floats
+
     @property
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         return {parameter.name: parameter.shape for parameter in self.parameters}

@@ -38,7 +38,12 @@ class LanguageModel(AutogradArchitecture):
             raise ValueError("all settings must be at least 1, features a multiple of 2 * heads")
         self.features, self.heads, self.layers = features, heads, layers
         self.parameters = tuple(_parameters(tokens, features, hidden, layers))
-        self.activation_floats = 35 * (tokens * 3 + layers * (12 * features + 2 * hidden))
+        self.activation_floats = tokens * 3 + layers * (12 * features + 2 * hidden)  # by position
+
+    def floats_per_image(self, length: int) -> int:
+        # Of all layers the attention of each position to each, and three steps to that of one.
+        attention = (self.layers + 3) * self.heads * length**2
+        return length * self.activation_floats + attention
 
     def initialise(self, generator: torch.Generator) -> Tensor:
         """Matrices uniform within 1 / sqrt(inputs), biases 0, normalisations the identity.

@@ -98,15 +98,17 @@ class LBFGS(Optimizer):
         self._here = None  # its memory first
         here = objective.combination(params.unsqueeze(1), reuse=True)
         losses, gradients = here.losses_and_gradients(params.new_ones(1, 1))
-        self._here = (params, here)
+        self._here = (objective, params, here)
         return losses.squeeze(1), gradients.squeeze(1)
 
     def _combination(self, objective: Objective, params: Tensor) -> LinearCombinations:
         """The params as a combination of themselves: that of the last gradient, unless a training
         begins here or goes on from a checkpoint."""
-        if self._here is None or self._here[0] is not params:
-            return objective.combination(params.unsqueeze(1), reuse=True)
-        return self._here[1]
+        if self._here is not None:
+            there, at, here = self._here
+            if there is objective and at is params:
+                return here
+        return objective.combination(params.unsqueeze(1), reuse=True)
 
 
 def search_directions(
