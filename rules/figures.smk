@@ -57,7 +57,7 @@ rule plot_overview:
             "<results>/figures/fig1.png",
             category="Figures",
             caption="../docs/captions/overview.rst",
-            labels={"figure": "1", "shows": "images, network, landscape"},
+            labels={"figure": "fig1", "shows": "images, network, landscape"},
         ),
         csv="<results>/figures/fig1.csv",
     log:

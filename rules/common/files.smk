@@ -5,7 +5,7 @@ def own_files(wildcards):
     """Input of a rule: the files that a dataset is made of, where no checksum fixes what is in them."""
     if not signatures.reads_own_files(LIBRARY, wildcards.dataset):
         return []
-    source = Path(config["data_source"])
+    source = Path(config["data_source"]).expanduser()
     candidates = source.iterdir() if source.is_dir() else [source]
     files = sorted(str(file) for file in candidates if file.is_file())
     if not files:

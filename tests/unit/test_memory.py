@@ -189,9 +189,9 @@ def test_older_switches_of_torch_agree_with_what_is_set_up() -> None:
 from topography.device import set_up_processor
 
 set_up_processor(threads=1)
+print(torch.backends.cudnn.allow_tf32, torch.backends.cudnn.conv.fp32_precision)
 with torch.backends.cudnn.flags(enabled=True, deterministic=True):
     pass
-print(torch.backends.cudnn.allow_tf32, torch.backends.cudnn.conv.fp32_precision)
 """
     )
     assert done.returncode == 0, done.stderr

@@ -190,6 +190,11 @@ def test_the_reduced_scale_trains_as_the_paper_does(architecture: str) -> None:
             "write {}",
         ),
         (
+            {"differences": {"variants": {"other": {"dataset": "digits"}}}},
+            "differences.variants.other.dataset",
+            "Known here: architectures, optimizers",
+        ),
+        (
             {"differences": {"base": {"selection": {"keep": 99}}}},
             "differences.base.selection.keep",
             "training.seeds",
@@ -289,6 +294,14 @@ def test_an_impossible_value_is_named_with_its_place_and_cure(
     assert f"- {key}" in message
     assert "(in mine.yaml)" in message
     assert fix in message
+
+
+def test_architectures_that_are_left_out_need_not_work() -> None:
+    own = {"lenet": {"override": {"images": {"train": 100, "test": 50}}}}
+    change = {"optimizers": {"sgd": {"batch_size": 200}}, "architectures": own}
+    assert "batch_size" in refusal(change)
+    config = configuration.merge(BASE, {**change, "only": ["fcp"]})
+    configuration_checks.check(config, SCHEMA, [("config.yaml", config)], LIBRARY)
 
 
 def test_a_further_optimizer_needs_seeds_of_its_own() -> None:

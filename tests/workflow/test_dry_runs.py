@@ -160,6 +160,18 @@ def test_differences_reuse_the_networks_of_the_default_where_they_can(fresh: Wor
     assert not any("lenet" in line for line in commands)
 
 
+def test_a_variant_with_too_many_images_stops_before_its_former_results_are_gone(
+    finished: Workflow, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("differences: {base: {images: {train: 1600}}}")
+    mine = (*SMOKE, "--configfile", str(file))
+    done = finished.run("-n", "results/differences.md", *mine, check=False)
+    assert "differences.base.images.train (in " in done.stdout
+    assert "asks for 1600 images, and results/data/digits.safetensors has 1500" in done.stdout
+    finished.run("-n", "tables", *mine)
+
+
 def test_a_variant_that_changes_nothing_stops_only_who_asks_for_the_differences(
     fresh: Workflow, tmp_path: Path
 ) -> None:

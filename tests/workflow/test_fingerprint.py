@@ -6,7 +6,7 @@ import pytest
 
 from support.clones import REPOSITORY
 from topography.errors import TopographyError
-from topography.workflow.fingerprint import code_id, local_files
+from topography.workflow.fingerprint import WITHOUT_EFFECT, code_id, local_files
 
 FILES = {
     "run.py": '"""Run."""\nimport numpy\nfrom package import tool\n\nprint(tool.VALUE)\n',
@@ -131,6 +131,15 @@ def test_what_computes_does_not_depend_on_printed_names(script: str) -> None:
         for file in (scripts / "topography" / kind).glob("[!_]*.py")
     ]
     assert "topography.naming" not in local_files(scripts, script, *modules)
+
+
+def test_what_jobs_say_and_how_they_end_retrains_nothing() -> None:
+    files = local_files(REPOSITORY / "scripts", "train.py", "topography.architectures.fcp")
+    assert "topography.training" in files
+    assert not files.keys() & WITHOUT_EFFECT
+    scripts = REPOSITORY / "scripts"
+    for name in WITHOUT_EFFECT:
+        assert scripts.joinpath(*name.split(".")).with_suffix(".py").is_file()
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:

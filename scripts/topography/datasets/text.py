@@ -13,7 +13,7 @@ TEST_FRACTION = 0.1
 def load(folder: Path, source: str) -> Dataset:
     """Load the text file that ``source`` names, UTF-8; ``folder`` has no effect."""
     try:
-        text = Path(source).read_text(encoding="utf-8")
+        text = Path(source).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
             f"Cannot read {source} as a text: {error}. Give the path of a text file in UTF-8 as "

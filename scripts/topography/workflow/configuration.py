@@ -24,9 +24,10 @@ Source = tuple[str, Settings]
 
 # Sections that an architecture may replace in part.
 OVERRIDABLE = ("optimizers", "images", "training", "selection", "pairs", "paths", "converged")
-# The scale that config.yaml holds itself, and what else lies beside the files of the others.
+# The scale that config.yaml holds itself; what else lies beside the files of the others; and the
+# folders of results that are not those of a scale.
 OWN_SCALE = "laptop"
-NO_SCALES = {"schema", "claims", "geometry_claims"}
+NO_SCALES = {"schema", "claims", "geometry_claims", "data", "geometry"}
 # Sections that no training or selection depends on.
 AFTER_TRAINING = {"pairs", "paths", "converged"}
 
@@ -148,9 +149,14 @@ def with_variant(config: Settings, variant: str | None) -> Settings:
     """The configuration under which a variant is measured; None changes nothing."""
     if variant is None:
         return config
+    base = merge(config, config["differences"]["base"] or {})
+    return base if variant == DEFAULT else merge(base, variant_changes(config, variant))
+
+
+def variant_changes(config: Settings, variant: str) -> Settings:
+    """What a variant changes of the configuration; the default: the base of all."""
     differences = config["differences"]
-    base = merge(config, differences["base"] or {})
-    return merge(base, differences["variants"].get(variant, {}))
+    return differences["base"] or {} if variant == DEFAULT else differences["variants"][variant]
 
 
 def trained_as(config: Settings, variant: str) -> str | None:

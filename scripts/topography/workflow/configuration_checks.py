@@ -15,6 +15,7 @@ import jsonschema
 from topography.naming import DEFAULT
 from topography.workflow import signatures
 from topography.workflow.configuration import (
+    OVERRIDABLE,
     ConfigurationError,
     Key,
     Settings,
@@ -33,6 +34,7 @@ from topography.workflow.configuration import (
     source_of,
     trained_as,
     values_by_key,
+    variant_changes,
     variants,
     with_variant,
 )
@@ -43,6 +45,9 @@ COLOUR_DATASETS = ("cifar10",)
 TEXTS = ("descriptions", "text", "wikitext2")
 GREY_ARCHITECTURES = ("fcp", "lenet", "autoencoder", "lstm")
 TEXT_ARCHITECTURES = ("transformer",)
+
+# Sections that a variant may change.
+VARIABLE = ("architectures", *OVERRIDABLE)
 
 HOW_TO_WRITE_NUMBERS = (
     "YAML reads 1e-4 and 1.0e4 as text: write 1.0e-4 and 1.0e+4, with point and sign, and no quotes"
@@ -131,6 +136,26 @@ def check_images(
         if wanted > available[part]
     ]
     _refuse(list(dict.fromkeys(problems)), sources)
+
+
+def check_images_of_variant(
+    config: Settings,
+    variant: str,
+    available: Mapping[str, int],
+    path: Path,
+    sources: Sequence[Source],
+) -> None:
+    """The same of a variant of `differences`."""
+    changed = with_variant(config, variant)
+    wanted = for_architecture(changed, config["differences"]["architecture"])["images"]
+    place = ("base",) if variant == DEFAULT else ("variants", variant)
+    problems = []
+    for part, count in wanted.items():
+        if count > available[part]:
+            key = ("differences", *place, "images", part)
+            key = key if has_key(config, key) else ("differences", "base", "images", part)
+            problems.append(_too_many(key, count, available[part], path))
+    _refuse(problems, sources)
 
 
 def check_images_of_study(
@@ -461,7 +486,7 @@ def _impossible_values(config: Settings) -> Iterator[Problem]:
     for key, value in _scalars(config):
         if isinstance(value, float) and not math.isfinite(value):
             yield Problem(key, f"is {value}", "Give a finite number")
-    for architecture in config["architectures"]:
+    for architecture in chosen_architectures(config):
         overridden = config["architectures"][architecture].get("override")
         whose = f" (architecture {architecture})" if overridden else ""
         for key, what, fix in _conflicts(config, architecture):
@@ -476,8 +501,14 @@ def _impossible_variants(config: Settings, schema: Settings, library: Path) -> I
     architecture = config["differences"]["architecture"]
     for name in variants(config):
         changed = with_variant(config, name)
-        found = list(dict.fromkeys(_schema_problems(changed, schema)))
+        found = [
+            Problem((key,), "cannot differ between variants", f"Known here: {', '.join(VARIABLE)}")
+            for key in variant_changes(config, name)
+            if key not in VARIABLE
+        ]
+        found = found or list(dict.fromkeys(_schema_problems(changed, schema)))
         if not found:
+            changed["only"] = None
             changed["architectures"] = {architecture: changed["architectures"][architecture]}
             if trained_as(config, name) is not None:  # then weights from elsewhere take no part
                 changed["weights"] = {}

@@ -14,6 +14,13 @@ from pathlib import Path
 
 from topography.errors import TopographyError
 
+# Modules that no number depends on: what jobs say, how they end, and how edits are noticed.
+WITHOUT_EFFECT = {
+    "topography.errors",
+    "topography.jobs.orphans",
+    "topography.progress",
+    "topography.workflow.fingerprint",
+}
 _LENGTH = 16  # hexadecimal digits: enough to tell a few thousand versions apart, short in a log
 
 
@@ -36,7 +43,8 @@ def code_id(folder: Path, script: str, *modules: str) -> str:
 
 
 def local_files(folder: Path, script: str, *modules: str) -> dict[str, Path]:
-    """The files behind a fingerprint, by dotted name; arguments and errors as for `code_id`."""
+    """The files behind a fingerprint, by dotted name, but for those `WITHOUT_EFFECT`; arguments and
+    errors as for `code_id`."""
     files = {script: folder / script}
     for name in modules:
         files |= _module_files(folder, name, required=True)
@@ -45,7 +53,7 @@ def local_files(folder: Path, script: str, *modules: str) -> dict[str, Path]:
         name, path = waiting.pop()
         for imported in imported_names(path, name if name != script else ""):
             for found in _module_files(folder, imported).items():
-                if found[0] not in files:
+                if found[0] not in files and found[0] not in WITHOUT_EFFECT:
                     files[found[0]] = found[1]
                     waiting.append(found)
     return files
