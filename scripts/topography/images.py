@@ -43,7 +43,7 @@ def check_images(dataset: Dataset, path: Path, architecture: Architecture) -> No
         raise TopographyError(
             f"{path} holds {_described(size)}, but the architecture {architecture.name} reads "
             f"{_described(architecture.image_size)}. Choose another dataset or architecture; mlp "
-            "and resnet can be set to images of any size, with inputs and image."
+            "and resnet can be set to other images, with inputs and image."
         )
 
 

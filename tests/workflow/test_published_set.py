@@ -24,7 +24,7 @@ def test_every_published_figure_says_where_it_comes_from(finished: Workflow) -> 
         description = json.loads(file.read_text())
         assert (description["scale"], description["dataset"]) == ("smoke", "digits")
         assert description["device"] in ("cpu", "cuda")
-        assert "lstm 0-3" in description["seeds"]
+        assert "lstm sgd 0-3, lstm lbfgs 1000-1003" in description["seeds"]
         fields = {name: description[key] for name, key in provenance.FIELDS.items()}
         assert provenance.png_fields(file.with_suffix(".png").read_bytes()) == fields
         assert provenance.pdf_fields(file.with_suffix(".pdf").read_bytes()) == fields

@@ -51,7 +51,7 @@ def summary(config: Settings, sources: Sequence[Source], left_out: Sequence[str]
     ]
     if left_out:
         text = ", ".join(left_out)
-        lines.append(("left out", f"{text}; a copy in results/ is of an earlier run"))
+        lines.append(("left out", f"{text}; any copy in results/ is of an earlier run"))
     if changed:
         text = ", ".join(f"{key}={value}" for key, value in changed)
         lines.append(("changed", f"{text} (by {sources[0][0]})"))
