@@ -160,6 +160,8 @@ def test_losses_are_those_of_pytorch_and_the_selection_takes_the_files(
             assert found == pytest.approx(expected.item(), rel=1e-5)
 
     trained = selection.read_trained([outputs["--weights"]], [outputs["--runs"]])
+    for name in ("train", "test"):
+        assert torch.equal(torch.from_numpy(trained.weights[name]), torch.as_tensor(vectors[name]))
     ranked = selection.rank_runs(trained, 2)
     assert sorted(ranked["rank"]) == [1, 2]
 

@@ -14,7 +14,8 @@ import torch
 
 from support.clones import REPOSITORY
 from topography.architectures import get_architecture
-from topography.device import advice_when_out_of_memory
+from topography.device import advice_when_out_of_memory, choose_device
+from topography.errors import TopographyError
 from topography.jobs.path_searches import PathSettings, find_and_measure
 from topography.objective import Objective
 from topography.storage import read_tensors, write_table, write_tensors
@@ -180,6 +181,25 @@ print(full - empty, full - resident())
     taken, given_back = map(float, done.stdout.split())
     assert taken > 30, "eight blocks of 4 MB"
     assert given_back < 1
+
+
+def test_denormal_numbers_count_as_zero() -> None:
+    done = run(
+        """
+from topography.device import set_up_processor
+
+set_up_processor(threads=1)
+print((torch.tensor([1e-30]) * 1e-15).item())
+"""
+    )
+    assert done.stdout == "0.0\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["cuda", "gpu"])
+def test_a_device_that_is_not_there_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(TopographyError, match=r"sees no GPU|without CUDA|unknown device"):
+        choose_device(name)
 
 
 def test_older_switches_of_torch_agree_with_what_is_set_up() -> None:

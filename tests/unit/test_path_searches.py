@@ -21,6 +21,7 @@ from topography.landscape import LinearCombinations
 from topography.objective import NetworkCombinations, Objective
 from topography.paths import find_paths
 from topography.progress import Progress
+from topography.randomness import generator
 from topography.storage import write_table
 
 # A penalty that raises losses again: their sum is lowest at the second or third of the steps.
@@ -105,6 +106,19 @@ def test_paths_and_losses_are_those_of_find_paths(keep: str, images_per_step: in
         torch.testing.assert_close(found["straight_losses"][row], expected, rtol=1e-5, atol=0)
     if keep == "lowest":
         assert set(found["step_losses"].argmin(dim=1).tolist()) == {1, 2}
+
+
+def test_every_step_and_every_seed_draws_images_of_its_own() -> None:
+    objective = landscape("fcp")
+
+    def drawn(step: int, seed: int) -> Tensor:
+        return samples(objective, 5, seed)(step).images
+
+    for step, seed in ((0, 0), (1, 0), (0, 1)):
+        order = torch.randperm(11, generator=generator(seed, f"path images/step {step}"))
+        assert torch.equal(drawn(step, seed), objective.images[order[:5]])
+    assert not torch.equal(drawn(0, 0), drawn(1, 0))
+    assert not torch.equal(drawn(0, 0), drawn(0, 1))
 
 
 # Attempts: pairs per batch, the steps of all paths together after which it is killed, before they

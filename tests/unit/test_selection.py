@@ -172,6 +172,12 @@ def test_command_writes_all_runs_and_says_which_failed(tmp_path, monkeypatch, ca
     best = table[table["kept"]].sort_values("train_loss")
     assert train_set["seeds"].tolist() == best["seed"].tolist()
     assert train_set["weights"].dtype == np.float32
+    trained = selection.read_trained(
+        sorted(tmp_path.rglob("seeds_*.safetensors")), sorted(tmp_path.rglob("seeds_*.runs.csv"))
+    )
+    for checkpoint in ("train", "test"):
+        of_set = storage.read_tensors(tmp_path / f"sgd_{checkpoint}.safetensors")["weights"]
+        np.testing.assert_array_equal(of_set, trained.weights[checkpoint][best["seed"]])
 
 
 def test_command_with_too_few_survivors_ends_with_one_line(tmp_path, monkeypatch, capsys):
