@@ -30,6 +30,6 @@ rule import_networks:
         " --architecture {wildcards.architecture:q} --architecture-settings {params.architecture:q}"
         " --train-images {params.images[train]} --test-images {params.images[test]}"
         " --train-set {input.train_set:q} --test-set {input.test_set:q}"
-        " --first-seed {params.first_seed}"
+        " --first-seed {params.first_seed:q}"
         " --device {resources.device:q} --gpu-memory {resources.gpu_memory:q} --threads {threads}"
         " --weights {output.weights:q} --runs {output.runs:q} > {log:q} 2>&1"

@@ -89,7 +89,7 @@ def test_a_new_optimizer_trains_everywhere_and_retrains_nothing(extended: Workfl
     assert named(jobs, "architecture", "train_networks") == ALL_ARCHITECTURES
     assert named(jobs, "architecture", "find_paths") == ALL_ARCHITECTURES
     assert named(jobs, "set") == {"momentum_train", "momentum_test"}
-    assert named(jobs, "landscape", "find_paths") == {"train"}
+    assert named(jobs, "landscape", "find_paths") == {"train", "test"}
 
 
 def test_a_new_dataset_has_a_scale_of_its_own(extended: Workflow) -> None:
