@@ -102,7 +102,7 @@ def band(value: float, tolerance: Mapping[str, float]) -> tuple[float, float]:
     )
 
 
-def interval(resampled: np.ndarray, runs: int) -> tuple[float, float]:
+def interval(resampled: np.ndarray, runs: int, fewest: int = FEWEST_RUNS) -> tuple[float, float]:
     """Bootstrap interval of resampled values [R] of so many runs; NaN values are left out.
 
     Percentiles, further out for few runs: those that a normal distribution has where Student's t
@@ -110,13 +110,13 @@ def interval(resampled: np.ndarray, runs: int) -> tuple[float, float]:
     spread less than samples do, by that factor, and how much they spread is itself uncertain
     (Hesterberg 2015, "expanded percentile interval").
 
-    NaN twice where there is no interval: for fewer than `FEWEST_RUNS` runs, or where more than half
+    NaN twice where there is no interval: for fewer than the `fewest` runs, or where more than half
     of the values are NaN.
     """
     from scipy.special import ndtr, stdtrit  # here: not for the page
 
     known = resampled[~np.isnan(resampled)]
-    if runs < FEWEST_RUNS or 2 * len(known) < len(resampled):
+    if runs < fewest or 2 * len(known) < len(resampled):
         return np.nan, np.nan
     distance = np.sqrt(runs / (runs - 1)) * stdtrit(runs - 1, (1 + LEVEL) / 2)
     low, high = np.quantile(known, [ndtr(-distance), ndtr(distance)])

@@ -117,10 +117,8 @@ def compare(measured: Mapping[str, Measured]) -> pd.DataFrame:
                     statistic(data, seeds, counts) for data in (of_variant, of_default)
                 )
                 ratio = value / reference
-                low = high = np.nan
                 runs = min(map(independent, (of_variant, of_default)))
-                if runs >= claims.FEWEST_OF_THE_SAME_RUNS:
-                    low, high = claims.interval(ratio[1:], runs)
+                low, high = claims.interval(ratio[1:], runs, claims.FEWEST_OF_THE_SAME_RUNS)
                 rows.append(
                     {
                         "quantity": quantity,
@@ -137,10 +135,12 @@ def compare(measured: Mapping[str, Measured]) -> pd.DataFrame:
 
 
 def independent(data: Sequence[np.ndarray]) -> int:
-    """How many values can be independent at most, of runs or of pairs: as many as there are seeds,
-    or pairs where that is less. data: seeds [n], or two of each pair, and the values."""
+    """How many values can be independent at most, of runs or of pairs. data: seeds [n], or two of
+    each pair, and the values."""
     *seeds, values = data
-    return min(len(np.unique(np.concatenate(seeds))), len(values))
+    if len(seeds) == 1:
+        return len(values)
+    return claims.independent(pd.DataFrame(dict(zip("ij", seeds, strict=True))))
 
 
 def mean_loss(

@@ -5,7 +5,7 @@ runs: as a weighted statistic, whose weights are how often a run was drawn.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from topography.naming import by_folder_and_stem, split_set
 from topography.report import claims
 
 OVER_RUNS = "bootstrap over runs"
-SUPERIORITY = f"Mann-Whitney effect size, {OVER_RUNS}"
 OVER_PAIRS = "Mann-Whitney effect size, bootstrap over the runs that pairs share"
 NOTHING_RANDOM = "nothing random"
 
@@ -50,10 +49,12 @@ class Measurement:
         """The 95 % interval, and why there is none if so."""
         if len(self.values) == 1:
             return (float(self.values[0]),) * 2, ""
+        low, high = claims.interval(self.values[1:], self.runs, self.fewest)
+        if not np.isnan(low):
+            return (low, high), ""
         if self.runs < self.fewest:
-            return (np.nan, np.nan), f"fewer than {self.fewest} runs, or pairs of them"
-        low, high = claims.interval(self.values[1:], self.runs)
-        return (low, high), "too few pairs for resamples of the runs" if np.isnan(low) else ""
+            return (low, high), f"fewer than {self.fewest} runs, or pairs of them"
+        return (low, high), "too few pairs for resamples of the runs"
 
 
 @dataclass(frozen=True)
@@ -248,12 +249,7 @@ def longer_vectors(results: Results, architecture: str, of: Sequence[str]) -> Me
     table = results.lengths[architecture]
     lengths = [_by_run(results, architecture, table, name, "length") for name in of]
     weights = [results.weights(architecture, split_set(name)[0]) for name in of]
-    return Measurement(
-        claims.probability_of_superiority(*lengths, *weights),
-        min(map(len, lengths)),
-        SUPERIORITY,
-        _mann_whitney(*lengths),
-    )
+    return _superiority(lengths, weights)
 
 
 def length_gap(results: Results, architecture: str, of: Sequence[Sequence[str]]) -> Measurement:
@@ -326,14 +322,9 @@ def separation(results: Results, architecture: str, of: Sequence[str]) -> Measur
         values.append(chosen.loc[chosen["set"] == name, component].to_numpy(float))
         purpose = f"{architecture}/{split_set(name)[0]}"
         weights.append(claims.resampled_runs(len(values[-1]), purpose))
-    areas = claims.probability_of_superiority(*values, *weights)
-    return Measurement(
-        np.maximum(areas, 1 - areas),
-        min(map(len, values)),
-        SUPERIORITY,
-        _mann_whitney(*values),
-        fewest=claims.FEWEST_PROJECTED,
-    )
+    area = _superiority(values, weights)
+    folded = np.maximum(area.values, 1 - area.values)
+    return replace(area, values=folded, fewest=claims.FEWEST_PROJECTED)
 
 
 def separation_difference(results: Results, architecture: str, of: Sequence[str]) -> Measurement:
@@ -371,6 +362,16 @@ def _by_run(
     """A column of a table of runs, for one set, in the order of its runs."""
     seeds = results.kept(architecture, split_set(name)[0])["seed"]
     return table[table["set"] == name].set_index("seed")[column].loc[seeds].to_numpy(float)
+
+
+def _superiority(values: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> Measurement:
+    """Probability that a value of the first set exceeds one of the second; Mann-Whitney test."""
+    return Measurement(
+        claims.probability_of_superiority(*values, *weights),
+        min(map(len, values)),
+        f"Mann-Whitney effect size, {OVER_RUNS}",
+        _mann_whitney(*values),
+    )
 
 
 def _mann_whitney(first: np.ndarray, second: np.ndarray) -> float:

@@ -5,7 +5,7 @@ Every problem is found at once, and told with its place and its cure.
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def check(
             *_unreadable_dataset(config),
             *_unknown_sets(config),
             *_unknown_weights(config),
-            *dict.fromkeys(_missing_seeds(config)),
+            *dict.fromkeys(_unfitting_seeds(config)),
         ]
     if not problems:
         problems = [*_impossible_values(config), *_impossible_runs(config)]
@@ -446,31 +446,27 @@ def _unknown_sets(config: Settings) -> Iterator[Problem]:
 def _unknown_weights(config: Settings) -> Iterator[Problem]:
     for architecture, files in config.get("weights", {}).items():
         if architecture not in config["architectures"]:
-            yield Problem(
-                ("weights", architecture),
-                "is about an architecture that is not there",
-                _suggest(architecture, list(config["architectures"])),
-            )
+            yield _absent(("weights", architecture), "architecture", config["architectures"])
         for optimizer in files:
             if optimizer not in config["optimizers"]:
-                yield Problem(
-                    ("weights", architecture, optimizer),
-                    "is about an optimizer that is not there",
-                    _suggest(optimizer, list(config["optimizers"])),
-                )
+                key = ("weights", architecture, optimizer)
+                yield _absent(key, "optimizer", config["optimizers"])
 
 
-def _missing_seeds(config: Settings) -> Iterator[Problem]:
-    known = list(config["optimizers"])
+def _absent(key: Key, kind: str, known: Iterable[str]) -> Problem:
+    """What is said of a key that is the name of nothing that is there."""
+    return Problem(key, f"is about an {kind} that is not there", _suggest(key[-1], list(known)))
+
+
+def _unfitting_seeds(config: Settings) -> Iterator[Problem]:
+    """First seeds of optimizers that are not there, and optimizers without one."""
+    known = config["optimizers"]
     for architecture in config["architectures"]:
         given = for_architecture(config, architecture)["training"]["first_seed"]
         for optimizer in given:
             if optimizer not in known:
-                yield Problem(
-                    place_of(config, architecture, "training", "first_seed", optimizer),
-                    "is about an optimizer that is not there",
-                    _suggest(optimizer, known),
-                )
+                key = place_of(config, architecture, "training", "first_seed", optimizer)
+                yield _absent(key, "optimizer", known)
         for optimizer in known:
             if optimizer not in given:
                 yield Problem(

@@ -245,7 +245,7 @@ def _path_finding(
         checkpoints=total * pair + 3 * searched * paths["terms"] * vector,
         memory=_images_memory(architecture, settings, device)
         + side_by_side * vectors * vector
-        # What is done, the next batch appended to it, and all of it on its way to the disk.
+        # What is done, the batches on their way into it, and all of it on its way to the disk.
         + (3 * largest * pair if device == "cpu" else 0)
         + _activations_memory(architecture, paths["points"], device),
     )
