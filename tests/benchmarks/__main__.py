@@ -2,23 +2,27 @@
 
     make bench                     all architectures, results/benchmarks.json
     make bench BENCH=--short       the same on fewer images and repeats, in under two minutes
+    make bench BENCH="--cores 2"   on two cores
 
 Contestants take turns, so that a machine that slows down slows all of them; medians are compared.
+Cores are used as each side uses them: the engine in a process of one thread for each, as the
+workflow does, the ordinary way in one process with as many threads, as PyTorch does by itself.
 """
 
 import argparse
 import json
-import resource
 import statistics
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from benchmarks.machine import description, matrix_product_rate
 from benchmarks.work import Work, all_work
+from benchmarks.workers import Workers
 from topography.datasets import read_dataset
 
 # Images measured; the time of each work is proportional to their number, and scaled to 60,000.
@@ -30,7 +34,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--architectures", nargs="+", default=list(IMAGES), choices=list(IMAGES))
     parser.add_argument("--short", action="store_true", help="fewer images and repeats")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1, as jobs)")
+    parser.add_argument("--cores", type=int, default=1, help="to use at once (default 1)")
     parser.add_argument("--repeats", type=int, help="timings of each (default 5, short: 3)")
     parser.add_argument("--data", type=Path, default=Path("results/data/mnist.safetensors"))
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks.json"))
@@ -42,18 +46,20 @@ def main() -> None:
     if not args.data.exists():
         sys.exit(f"error: {args.data} is not there; make it with `snakemake --cores 1 {args.data}`")
     # Not `set_up_processor`, whose allocator would serve the ordinary way too, which has none such.
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.cores)
     repeats = args.repeats or (3 if args.short else 5)
     counts = SHORT_IMAGES if args.short else IMAGES
-    machine = {**description(args.threads), "matrix_product_gflops": matrix_product_rate() / 1e9}
+    machine = {**description(args.cores), "matrix_product_gflops": matrix_product_rate() / 1e9}
     data = read_dataset(args.data, max(counts.values()), 1)
     images = torch.from_numpy(data.train_images).flatten(1).float() / 255.0
     labels = torch.from_numpy(data.train_labels).long()
     rows = []
     for name in args.architectures:
-        for work in all_work(name, images[: counts[name]], labels[: counts[name]]):
-            print(f"{name}: {work.name}", file=sys.stderr, flush=True)
-            rows.append(row(work, repeats, machine["matrix_product_gflops"] * 1e9))
+        some = images[: counts[name]], labels[: counts[name]]
+        with Workers(args.cores, name, *some) as workers:
+            for work in all_work(name, *some):
+                print(f"{name}: {work.name}", file=sys.stderr, flush=True)
+                rows.append(row(work, workers, repeats, machine["matrix_product_gflops"] * 1e9))
     args.output.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -67,22 +73,26 @@ def main() -> None:
     print(f"\nwritten to {args.output}")
 
 
-def row(work: Work, repeats: int, rate: float) -> dict[str, object]:
-    """Medians of one work in seconds, the engine's advantage, and its share of the machine."""
-    seconds: dict[str, list[float]] = {name: [] for name in work.functions}
+def row(work: Work, workers: Workers, repeats: int, rate: float) -> dict[str, object]:
+    """Medians of one work in seconds, the engine's advantage, and its share of the machine.
+
+    rate: of large matrix products on all cores, floating-point operations per second.
+    """
+    functions = {"engine": partial(workers.run, work.name), **work.ordinary}
+    share = {**work.share, "engine": work.share["engine"] * len(workers.processes)}
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
     for repeat in range(repeats + 1):
-        for name, function in work.functions.items():
-            torch.set_flush_denormal(name == "engine")  # as jobs do, and notebooks do not
+        for name, function in functions.items():
             start = time.perf_counter()
             function()
             if repeat:  # the first is for warming up
-                seconds[name].append((time.perf_counter() - start) / work.share[name])
+                seconds[name].append((time.perf_counter() - start) / share[name])
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     return {
         "work": work.name,
         "architecture": work.architecture,
         "seconds": medians,
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": workers.peak_memory_mb,
         "spread": {name: max(times) / min(times) for name, times in seconds.items()},
         "ratio": {
             name: median / medians["engine"] for name, median in medians.items() if name != "engine"
@@ -91,15 +101,10 @@ def row(work: Work, repeats: int, rate: float) -> dict[str, object]:
     }
 
 
-def peak_memory_mb() -> float:
-    """The most memory this process has held so far, images and libraries included."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-
-
 def table(rows: list[dict], machine: dict[str, object]) -> str:
     """The report as Markdown."""
     lines = [
-        f"{machine['processor']}, {machine['threads']} thread(s), torch {machine['torch']}, "
+        f"{machine['processor']}, {machine['cores']} core(s), torch {machine['torch']}, "
         f"matrix products at {machine['matrix_product_gflops']:.0f} GFLOP/s",
         "",
         "| work | network | engine | times faster than | of the limit | peak memory |",

@@ -8,14 +8,14 @@ import torch
 from topography.report.reproduction import processor
 
 
-def description(threads: int) -> dict[str, object]:
+def description(cores: int) -> dict[str, object]:
     """What a reader of the timings should know of the machine and the software."""
     return {
         "processor": processor(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": threads,
+        "cores": cores,
     }
 
 

@@ -51,15 +51,16 @@ FORWARD_OPERATIONS = {
 
 @dataclass(frozen=True)
 class Work:
-    """One row of the table.
+    """One row of the table; the engine's part is the function that `ENGINES` prepares.
 
-    engine, others: functions to time; `share` of the whole work is what one call does, by name.
+    ordinary: functions to time, by name.
+    share: how much of the whole work one call does, by name; that of the engine is "engine".
     operations: floating-point operations of the whole work as the engine does it.
     """
 
     name: str
     architecture: str
-    functions: dict[str, Callable[[], object]]
+    ordinary: dict[str, Callable[[], object]]
     share: dict[str, float]
     operations: float
 
@@ -71,19 +72,60 @@ def all_work(name: str, images: Tensor, labels: Tensor) -> list[Work]:
     return [
         path_step(architecture, objective),
         lbfgs_iteration(architecture, objective),
-        sgd_epoch(architecture, objective.subset(torch.arange(min(len(images), MINIBATCH_IMAGES)))),
+        sgd_epoch(architecture, for_minibatches(objective)),
     ]
 
 
-def path_step(architecture: Architecture, objective: Objective) -> Work:
-    """Losses and gradients for one Adam step of one path of 51 points and 10 terms."""
+def for_minibatches(objective: Objective) -> Objective:
+    """The same with as many images as epochs of SGD are measured on."""
+    return objective.subset(torch.arange(min(objective.count, MINIBATCH_IMAGES)))
+
+
+def any_path(architecture: Architecture) -> tuple[Tensor, Tensor, Tensor]:
+    """Ends [P] and [P] of a path, and its coefficients [K, P]."""
     start, end = initial_params(architecture, [0, 1])
     coefficients = 0.01 * torch.randn(TERMS, len(start), generator=torch.Generator().manual_seed(0))
+    return start, end, coefficients
 
-    def engine() -> None:
-        path_losses_and_gradients(
-            objective, start[None], end[None], coefficients[None], POINTS, penalty=1e-4
-        )
+
+def path_engine(objective: Objective) -> Callable[[], object]:
+    """Losses and gradients for one Adam step of one path of 51 points and 10 terms."""
+    start, end, coefficients = (vectors[None] for vectors in any_path(objective.architecture))
+    return partial(
+        path_losses_and_gradients, objective, start, end, coefficients, POINTS, penalty=1e-4
+    )
+
+
+def lbfgs_engine(objective: Objective) -> Callable[[], object]:
+    """The first iterations of L-BFGS for a few seeds at once."""
+    seeds = list(range(SEEDS))
+    params = initial_params(objective.architecture, seeds)
+    optimizer = get_optimizer("lbfgs", iterations=ITERATIONS)
+    started, _ = optimizer.start(objective, params)
+
+    def iterate() -> None:
+        moving, state = params, started
+        for iteration in range(1, ITERATIONS + 1):
+            moving, state, _ = optimizer.run_epoch(objective, moving, state, seeds, iteration)
+
+    return iterate
+
+
+def sgd_engine(objective: Objective) -> Callable[[], object]:
+    """An epoch of SGD for a few seeds at once."""
+    seeds = list(range(SEEDS))
+    params = initial_params(objective.architecture, seeds)
+    optimizer = get_optimizer("sgd", learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE, epochs=1)
+    return partial(optimizer.run_epoch, for_minibatches(objective), params, {}, seeds, 1)
+
+
+PATH, LBFGS, SGD = "Adam step of a path", "iteration of L-BFGS", "epoch of SGD"
+ENGINES = {PATH: path_engine, LBFGS: lbfgs_engine, SGD: sgd_engine}
+
+
+def path_step(architecture: Architecture, objective: Objective) -> Work:
+    """One Adam step of one path; of its points the ordinary way visits two."""
+    start, end, coefficients = any_path(architecture)
 
     def loop(batch: int) -> None:
         evaluate = loss_and_gradient(architecture.name, objective, batch)
@@ -96,13 +138,9 @@ def path_step(architecture: Architecture, objective: Objective) -> Work:
 
     share = objective.count / ALL_IMAGES
     return Work(
-        "Adam step of a path",
+        PATH,
         architecture.name,
-        {
-            "engine": engine,
-            WHOLE: partial(loop, objective.count),
-            CHUNKED: partial(loop, REFERENCE_CHUNK),
-        },
+        {WHOLE: partial(loop, objective.count), CHUNKED: partial(loop, REFERENCE_CHUNK)},
         {
             "engine": share,
             WHOLE: share * REFERENCE_POINTS / POINTS,
@@ -114,33 +152,20 @@ def path_step(architecture: Architecture, objective: Objective) -> Work:
 
 def lbfgs_iteration(architecture: Architecture, objective: Objective) -> Work:
     """An iteration of full-batch L-BFGS with its line search, per network."""
-    params = initial_params(architecture, list(range(SEEDS)))
-    optimizer = get_optimizer("lbfgs", iterations=ITERATIONS)
-    started, _ = optimizer.start(objective, params)
-
-    def engine() -> None:
-        moving, state = params, started
-        for iteration in range(1, ITERATIONS + 1):
-            moving, state, _ = optimizer.run_epoch(
-                objective, moving, state, list(range(SEEDS)), iteration
-            )
+    start = initial_params(architecture, [0])[0]
 
     def loop(batch: int) -> list[int]:
         evaluate = loss_and_gradient(architecture.name, objective, batch)
-        return run_lbfgs(evaluate, params[0], ITERATIONS).evaluations
+        return run_lbfgs(evaluate, start, ITERATIONS).evaluations
 
     evaluations = sum(loop(REFERENCE_CHUNK))
     share = ITERATIONS * objective.count / ALL_IMAGES
     gradients = evaluations + ITERATIONS  # as many as the loop takes, and one before it begins
     loop_share = share * (gradients + 1) / gradients
     return Work(
-        "iteration of L-BFGS",
+        LBFGS,
         architecture.name,
-        {
-            "engine": engine,
-            WHOLE: partial(loop, objective.count),
-            CHUNKED: partial(loop, REFERENCE_CHUNK),
-        },
+        {WHOLE: partial(loop, objective.count), CHUNKED: partial(loop, REFERENCE_CHUNK)},
         {"engine": SEEDS * share, WHOLE: loop_share, CHUNKED: loop_share},
         ALL_IMAGES
         * _lbfgs_operations(architecture, evaluations / ITERATIONS, _pixels(objective, 1)),
@@ -149,16 +174,12 @@ def lbfgs_iteration(architecture: Architecture, objective: Objective) -> Work:
 
 def sgd_epoch(architecture: Architecture, objective: Objective) -> Work:
     """An epoch of minibatches of 64 and the train loss after it, per network."""
-    params = initial_params(architecture, list(range(SEEDS)))
-    optimizer = get_optimizer("sgd", learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE, epochs=1)
-
-    def engine() -> None:
-        optimizer.run_epoch(objective, params, {}, list(range(SEEDS)), 1)
+    start = initial_params(architecture, [0])[0]
 
     def with_dataloader() -> None:
         pixels = (objective.images * 255).round().to(torch.uint8).view(-1, 28, 28).numpy()
         pictures = PictureDataset(pixels, np.asarray(objective.labels))
-        network = load_vector(build_network(architecture.name), params[0])
+        network = load_vector(build_network(architecture.name), start)
         gradient_descent = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
         for batch, labels in DataLoader(pictures, batch_size=BATCH_SIZE, shuffle=True):
             gradient_descent.zero_grad()
@@ -170,7 +191,7 @@ def sgd_epoch(architecture: Architecture, objective: Objective) -> Work:
         minibatches = minibatch_order([0], 1, objective.count)[0].split(BATCH_SIZE)
         trained = run_sgd(
             architecture.name,
-            params[0],
+            start,
             objective.images,
             objective.labels,
             [minibatch.tolist() for minibatch in minibatches],
@@ -184,9 +205,9 @@ def sgd_epoch(architecture: Architecture, objective: Objective) -> Work:
 
     share = objective.count / ALL_IMAGES
     return Work(
-        "epoch of SGD",
+        SGD,
         architecture.name,
-        {"engine": engine, "DataLoader": with_dataloader, "indexing": with_indexing},
+        {"DataLoader": with_dataloader, "indexing": with_indexing},
         {"engine": SEEDS * share, "DataLoader": share, "indexing": share},
         ALL_IMAGES * 4.0 * FORWARD_OPERATIONS[architecture.name],
     )

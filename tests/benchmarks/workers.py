@@ -1,0 +1,72 @@
+"""The engine as the workflow runs it: one process of one thread for each core."""
+
+import multiprocessing
+import resource
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from benchmarks.work import ENGINES
+from topography.architectures import get_architecture
+from topography.objective import Objective
+
+
+class Workers:
+    """Processes that do the same work at the same time, each with its own networks.
+
+    peak_memory_mb: the most that one of them has held so far, images and libraries included.
+    """
+
+    def __init__(self, cores: int, architecture: str, images: Tensor, labels: Tensor) -> None:
+        """Start `cores` processes for one architecture on images [N, D] with labels [N]."""
+        context = multiprocessing.get_context("spawn")  # a fork of torch's threads may hang
+        self.connections: list[Connection] = []
+        self.processes = []
+        self.peak_memory_mb = 0.0
+        for _ in range(cores):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_work, args=(theirs, architecture, images, labels), daemon=True
+            )
+            process.start()
+            theirs.close()
+            self.connections.append(ours)
+            self.processes.append(process)
+
+    def run(self, work: str) -> None:
+        """Let every process do `work` once."""
+        for connection in self.connections:
+            connection.send(work)
+        self.peak_memory_mb = max(connection.recv() for connection in self.connections)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for connection in self.connections:
+            connection.close()
+        for process in self.processes:
+            process.join()
+
+
+def _work(connection: Connection, architecture: str, images: Tensor, labels: Tensor) -> None:
+    """Do what is asked for until the other end of the connection is closed."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # as jobs do, and notebooks do not
+    objective = Objective(get_architecture(architecture), images, labels)
+    functions = {}
+    with suppress(EOFError):
+        while work := connection.recv():
+            if work not in functions:
+                functions[work] = ENGINES[work](objective)
+            functions[work]()
+            connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0)
