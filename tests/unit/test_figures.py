@@ -18,7 +18,7 @@ import plot_landscape_2d
 import plot_loss_curves
 import plot_overview
 from support.example_results import LABELS, loss_history, smallest_font, write_training
-from topography import storage
+from topography import storage, synthetic
 from topography.analysis import selection
 from topography.figures import (
     FigureInputError,
@@ -32,7 +32,8 @@ from topography.figures import (
     style,
 )
 from topography.jobs import command_line
-from topography.synthetic import two_wells
+from topography.landscape import FunctionLandscape
+from topography.paths import find_path
 
 SCRIPTS = Path(plot_barriers.__file__).parent
 STAMP = ["--scale", "smoke", "--dataset", "digits"]
@@ -310,6 +311,24 @@ def test_paths_in_two_dimensions_are_ordered_by_penalty_with_their_heights():
     assert highest["t"].tolist() == [0.5, 0.5, 0.5]
 
 
+@pytest.mark.parametrize("squared", [True, False])
+def test_paths_in_two_dimensions_are_found_on_the_landscape_asked_for(
+    tmp_path, monkeypatch, squared
+):
+    """Their losses are those of the landscape that is drawn, whichever was minimised."""
+    file = tmp_path / "landscape_2d.safetensors"
+    settings = {"terms": 2, "points": 9, "steps": 5, "learning_rate": 0.01}
+    given = json.dumps({**settings, "penalties": [10], "squared": squared})
+    run(monkeypatch, find_paths_in_two_dimensions, "--settings", given, "--output", file)
+    minimised = synthetic.two_wells_squared if squared else synthetic.two_wells
+    start, end = torch.tensor([synthetic.START, synthetic.END], dtype=torch.float64)
+    path = find_path(FunctionLandscape(minimised), start, end, penalty=10, keep="last", **settings)
+    tensors = storage.read_tensors(file)
+    np.testing.assert_allclose(tensors["penalty_10_points"], path.points(9), rtol=1e-12)
+    drawn = synthetic.two_wells(path.points(9))
+    np.testing.assert_allclose(tensors["penalty_10_losses"], drawn, rtol=1e-9)
+
+
 def test_the_landscape_in_two_dimensions_has_x_along_its_rows(tmp_path, monkeypatch):
     file = tmp_path / "landscape_2d.safetensors"
     settings = {"terms": 2, "points": 5, "steps": 1, "learning_rate": 0.01, "penalties": [10]}
@@ -318,8 +337,10 @@ def test_the_landscape_in_two_dimensions_has_x_along_its_rows(tmp_path, monkeypa
     tensors = storage.read_tensors(file)
     row, column = 20, 150
     point = torch.tensor([[tensors["grid_x"][column], tensors["grid_y"][row]]])
-    assert tensors["grid_losses"][row, column] == pytest.approx(two_wells(point).item())
-    assert tensors["grid_losses"][column, row] != pytest.approx(two_wells(point).item(), rel=0.1)
+    assert tensors["grid_losses"][row, column] == pytest.approx(synthetic.two_wells(point).item())
+    assert tensors["grid_losses"][column, row] != pytest.approx(
+        synthetic.two_wells(point).item(), rel=0.1
+    )
 
 
 def test_overview_shows_two_images_of_each_label():

@@ -121,6 +121,12 @@ def test_any_text_file_is_a_dataset_of_characters(tmp_path: Path) -> None:
     letters = sorted(set(text))
     stream = "".join(letters[number] for number in dataset.train_images.ravel())
     assert text.startswith(stream)
+    last = "".join(letters[number] for number in dataset.test_images.ravel())
+    following = "".join(letters[number] for number in dataset.test_labels.ravel())
+    cut = round(0.9 * len(text))
+    assert text[cut:].startswith(last)
+    assert text[cut + 1 :].startswith(following)
+    assert len(last) > len(text) - cut - 1 - _text.LENGTH  # all but what fills no sequence
     write_dataset(tmp_path / "text.safetensors", dataset)
     read = read_dataset(tmp_path / "text.safetensors", 5, 1)
     assert read.content == "tokens"

@@ -350,6 +350,51 @@ def test_controls_end_where_such_trainings_end() -> None:
     assert torch.equal(points["untrained"], untrained)
 
 
+def test_a_run_measures_the_points_it_names_in_their_order() -> None:
+    settings = {
+        "first_seed": 3,
+        "seeds": 2,
+        "optimizer": "sgd",
+        "optimizer_settings": {"learning_rate": 0.1, "batch_size": 16, "epochs": 2},
+        "function": None,
+        "controls": True,
+        "probes": None,
+    }
+    architecture = get_architecture("mlp", hidden=[8])
+    objective = Objective(architecture, *data.random_images(48))
+    optimizer = get_optimizer("sgd", **settings["optimizer_settings"])
+    params = initial_params(architecture, [3, 4]).double()
+    recording = recorded_runs._recorded(settings, objective, objective, optimizer, [3, 4], params)
+    controls = recorded_runs.control_references(
+        settings, objective, objective, optimizer, [3, 4], params
+    )
+    ends = train(objective, objective, optimizer, [3, 4], params).params
+    points = {"end": ends, **controls}
+    assert recording.references == list(points)
+    for number, point in enumerate(points.values()):
+        first = (params - point).norm(dim=1)
+        np.testing.assert_allclose(recording.records["distance"][:, number, 0], first, rtol=1e-12)
+    assert recording.steps_per_epoch == 3
+
+
+def test_only_train_labels_are_noisy(tmp_path: Path) -> None:
+    digits = load_dataset("digits", tmp_path, "download")
+    write_dataset(tmp_path / "digits.safetensors", digits)
+    settings = {
+        "images": {"train": 300, "test": 200},
+        "standardise": False,
+        "label_noise": 0.5,
+    }
+    architecture = get_architecture("mlp", hidden=[8])
+    train_objective, test_objective = recorded_runs.load_objectives(
+        settings, tmp_path / "digits.safetensors", architecture, torch.device("cpu")
+    )
+    labels = torch.tensor(digits.train_labels[:300]).long()
+    assert torch.equal(train_objective.labels, recorded_runs.with_label_noise(labels, 0.5))
+    assert (train_objective.labels != labels).double().mean() > 0.3
+    assert torch.equal(test_objective.labels, torch.tensor(digits.test_labels[:200]).long())
+
+
 def test_a_network_for_another_vocabulary_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("to be or not to be, " * 99)
     text = load_dataset("text", tmp_path, str(tmp_path / "own.txt"))

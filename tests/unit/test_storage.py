@@ -24,6 +24,7 @@ from topography.storage import (
     sha256_of_file,
     write_table,
     write_tensors,
+    write_text,
 )
 
 FAST = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -311,6 +312,7 @@ def test_tables_that_would_come_back_changed_are_refused(tmp_path, table, compla
 WRITERS = [
     pytest.param(lambda path: write_tensors(path, TENSORS), id="tensors"),
     pytest.param(lambda path: write_table(path, TABLE), id="table"),
+    pytest.param(lambda path: write_text(path, "drawn " * 20), id="text"),
 ]
 
 
