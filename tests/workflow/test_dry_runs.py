@@ -42,6 +42,15 @@ def test_a_profile_runs_the_paper_on_gpus_whatever_else_is_set(
     assert "gpu=1, device=cuda" in done.stdout
 
 
+def test_no_two_jobs_keep_their_state_in_the_same_place(fresh: Workflow) -> None:
+    """A job takes the state of another for one it cannot use, and overwrites it."""
+    targets = ["all", "results/fig4_converged.pdf"]
+    listing = fresh.run("-n", "-p", *targets, "--config", "scale=paper").stdout
+    commands = [line for line in listing.splitlines() if "--checkpoint " in line]
+    kept = {line.split("--checkpoint ")[1].split()[0] for line in commands}
+    assert len(kept) == len(commands) > 24 + 144
+
+
 ALONE = """
 import pathlib, sys, time
 taken = pathlib.Path("taken")

@@ -70,6 +70,14 @@ def test_a_function_is_recorded_from_end_to_end(clone: Workflow) -> None:
     assert "small_steps" in (clone.folder / target).read_text()
     log = clone.folder / "results/smoke/logs/record_geometry/functions.log"
     assert "sinusoidal_mixture: 1 seeds, 200 steps" in log.read_text()
+    for module, again in {
+        "optimizers/sgd": True,
+        "functions": True,
+        "optimizers/adam": False,
+    }.items():
+        with clone.edited(f"scripts/topography/{module}.py", "", "\nUNUSED = 1\n"):
+            jobs = clone.jobs(target, *SMOKE, "--configfile", str(file))
+        assert (len(jobs) > 0) == again, module
 
 
 def test_a_typing_error_in_a_run_is_refused(clone: Workflow) -> None:

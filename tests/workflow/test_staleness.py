@@ -108,6 +108,7 @@ def test_dataset_code_reruns_the_preparation(finished: Workflow) -> None:
     ("change", "expected"),
     [
         ("selection: {keep: 4}", AFTER_SELECTION),
+        ("pairs: {seed: 1}", AFTER_PATHS | {"sample_pairs"}),
         ("paths: {steps: 11}", AFTER_PATHS),
         (
             "kernel_pca: {kernels: [rbf]}",
@@ -118,7 +119,7 @@ def test_dataset_code_reruns_the_preparation(finished: Workflow) -> None:
             {"find_paths_2d", "plot_landscape_2d", "publish_figure"},
         ),
     ],
-    ids=["keep", "path steps", "kernels", "two dimensions"],
+    ids=["keep", "pairs", "path steps", "kernels", "two dimensions"],
 )
 def test_a_setting_reruns_its_stage_and_what_follows(
     finished: Workflow, tmp_path: Path, change: str, expected: set[str]
