@@ -50,7 +50,7 @@ class Training:
 
 
 def initial_params(architecture: Architecture, seeds: list[int]) -> Tensor:
-    """Initial weights [S, P] of these seeds; every optimizer starts from the same."""
+    """Initial weights [S, P] of these seeds, whatever the optimizer."""
     return torch.stack(
         [architecture.initialise(generator(seed, "initialisation")) for seed in seeds]
     )

@@ -171,6 +171,15 @@ def test_initial_params_are_those_of_the_seeds() -> None:
     assert not torch.equal(params[0], params[1])
 
 
+def test_a_seed_stands_for_the_same_numbers_in_every_version() -> None:
+    """Of results published with their seeds: another stream would make them others."""
+    params = initial_params(get_architecture("fcp"), [0, 7])
+    expected = [[-0.01205118652, -0.13379094005], [1.905220051e-05, 0.07884772122]]
+    torch.testing.assert_close(params[:, [0, -1]], torch.tensor(expected), rtol=1e-6, atol=0)
+    orders = [[3, 5, 4, 2, 6, 1, 7, 0], [4, 5, 0, 7, 6, 1, 2, 3]]
+    assert minibatch_order([0, 7], 3, 8).tolist() == orders
+
+
 # Failures ---------------------------------------------------------------------------------------
 
 
@@ -190,6 +199,19 @@ def test_a_seed_with_broken_weights_fails_alone(optimizer: str, value: float) ->
     assert torch.equal(training.curves[[0, 2]], healthy.curves)
     assert torch.equal(training.best_weights[[0, 2]], healthy.best_weights)
     assert training.curves[1, :, 1:].isnan().all()
+
+
+def test_progress_tells_the_losses_of_the_seeds_that_go_on() -> None:
+    objectives = make_objectives("fcp")
+    params = initial_params(objectives[0].architecture, [4, 0, 9])
+    params[1, 17] = math.nan
+    said = []
+    progress = SimpleNamespace(update=lambda done, detail: said.append((done, detail)))
+    training = train(*objectives, make_optimizer("sgd", 2), [4, 0, 9], params, progress=progress)
+    train_loss, test_loss = training.curves[[0, 2]].mean(0)[:, 2].tolist()
+    losses = f"mean train loss {train_loss:.3e}, test loss {test_loss:.3e}"
+    assert [done for done, _ in said] == [1, 2]
+    assert said[-1][1] == f"{losses}, 1 failed"
 
 
 @pytest.mark.parametrize(("name", "scale"), [("fcp", 1e6), ("lenet", 10.0)])
