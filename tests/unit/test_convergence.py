@@ -11,6 +11,7 @@ import judge_convergence
 import plot_convergence
 from topography import storage
 from topography.figures import convergence as figure
+from topography.figures import style
 from topography.jobs import command_line
 from topography.report import agreement_page, claims, convergence
 
@@ -225,6 +226,23 @@ def test_the_figure_has_looks_for_any_number_of_terms(tmp_path):
     )
     legend = figure.draw(convergence.efforts(searches)).legends[0]
     assert "6 terms" in [text.get_text() for text in legend.texts]
+
+
+def test_the_figure_shows_heights_their_bands_and_the_first_measurement(tmp_path):
+    heights = {"lbfgs_train": [1.0, 0.8, 0.7], "sgd_train": [0.5, 0.3, 0.2]}
+    searches = read(tmp_path, **{name: search(levels) for name, levels in heights.items()})
+    numbers = convergence.efforts(searches)
+    (axes,) = figure.draw(numbers).axes
+    groups = [line for _, line in numbers.groupby(["set", "terms"], sort=False)]
+    assert len(axes.collections) == len(groups) > 1
+    for drawn, band, line in zip(axes.lines, axes.collections, groups, strict=False):
+        np.testing.assert_array_equal(drawn.get_xdata(), line["steps"])
+        np.testing.assert_array_equal(drawn.get_ydata(), line["fine_height"])
+        edge = band.get_paths()[0].vertices[:, 1]
+        assert edge.min() == line["fine_height_low"].min()
+        assert edge.max() == line["fine_height_high"].max()
+    (dotted,) = (line for line in axes.lines if line.get_color() == style.FAINT)
+    assert list(dotted.get_xdata()) == [numbers["steps"].min()] * 2
 
 
 def test_the_figure_marks_the_ends_that_are_not_far_below_all_heights(tmp_path):

@@ -311,6 +311,22 @@ def test_paths_in_two_dimensions_are_ordered_by_penalty_with_their_heights():
     assert highest["t"].tolist() == [0.5, 0.5, 0.5]
 
 
+def test_paths_in_two_dimensions_are_drawn_on_the_map_and_along_t():
+    tensors = landscape_tensors()
+    numbers = landscape_2d.shown_numbers(tensors)
+    drawn = landscape_2d.draw(numbers, tensors)
+    on_map, along_t = drawn.axes[:2]
+    for number, (_, path) in enumerate(numbers.groupby("path", sort=False)):
+        np.testing.assert_array_equal(on_map.lines[number].get_xydata(), path[["x", "y"]])
+        np.testing.assert_array_equal(along_t.lines[2 * number].get_xydata(), path[["t", "loss"]])
+        top = along_t.lines[2 * number + 1].get_xydata()
+        np.testing.assert_array_equal(top, path.loc[path["highest"], ["t", "loss"]])
+    heights = [text.get_text() for text in along_t.texts if "$H" in text.get_text()]
+    assert heights == ["$H_0$ = 3.000", "$H_1$ = 1.000", "$H_2$ = 1.500"]
+    first, second = (text for text in on_map.texts if r"\mathbf{w}" in text.get_text())
+    assert (first.xy, second.xy) == ((1.0, 0.0), (0.0, 0.0))  # t = 1, t = 0
+
+
 @pytest.mark.parametrize("squared", [True, False])
 def test_paths_in_two_dimensions_are_found_on_the_landscape_asked_for(
     tmp_path, monkeypatch, squared

@@ -237,6 +237,12 @@ def test_a_curve_shows_the_mean_and_the_extremes_of_steps_and_seeds_beside_the_n
     means = [steps[0, start:end].mean() for start, end in itertools.pairwise(edges)]
     np.testing.assert_allclose(long["mean"], means)
 
+    (axes,) = geometry.draw([panel], long).axes
+    curve, null = axes.lines[:2]
+    np.testing.assert_array_equal(curve.get_xydata(), long[["position", "mean"]])
+    np.testing.assert_array_equal(null.get_xydata(), long[["position", "comparison"]])
+    assert curve.get_linestyle() == "-" != null.get_linestyle()
+
     seeds = Panel("title", "cosine", ("a/run",), kind="seeds")
     table = geometry.shown_numbers([seeds], {"a/run": made_up_run(cosine)}, pd.DataFrame())
     one = table[table["series"] == "seed 0"]
