@@ -45,7 +45,6 @@ def main() -> None:
     args = arguments()
     if not args.data.exists():
         sys.exit(f"error: {args.data} is not there; make it with `snakemake --cores 1 {args.data}`")
-    # Not `set_up_processor`, whose allocator would serve the ordinary way too, which has none such.
     torch.set_num_threads(args.cores)
     repeats = args.repeats or (3 if args.short else 5)
     counts = SHORT_IMAGES if args.short else IMAGES

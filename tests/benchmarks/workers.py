@@ -2,6 +2,7 @@
 
 import multiprocessing
 import resource
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -60,10 +61,11 @@ class Workers:
 
 def _work(connection: Connection, architecture: str, images: Tensor, labels: Tensor) -> None:
     """Do what is asked for until the other end of the connection is closed."""
+    # As jobs do, but for the allocator of `set_up_processor`, which the ordinary way lacks too.
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)  # as jobs do, and notebooks do not
+    torch.set_flush_denormal(True)
     objective = Objective(get_architecture(architecture), images, labels)
-    functions = {}
+    functions: dict[str, Callable[[], object]] = {}
     with suppress(EOFError):
         while work := connection.recv():
             if work not in functions:

@@ -353,10 +353,9 @@ def test_the_landscape_in_two_dimensions_has_x_along_its_rows(tmp_path, monkeypa
     tensors = storage.read_tensors(file)
     row, column = 20, 150
     point = torch.tensor([[tensors["grid_x"][column], tensors["grid_y"][row]]])
-    assert tensors["grid_losses"][row, column] == pytest.approx(synthetic.two_wells(point).item())
-    assert tensors["grid_losses"][column, row] != pytest.approx(
-        synthetic.two_wells(point).item(), rel=0.1
-    )
+    loss = synthetic.two_wells(point).item()
+    assert tensors["grid_losses"][row, column] == pytest.approx(loss)
+    assert tensors["grid_losses"][column, row] != pytest.approx(loss, rel=0.1)
 
 
 def test_overview_shows_two_images_of_each_label():

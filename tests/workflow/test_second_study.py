@@ -59,25 +59,25 @@ def test_a_study_is_recorded_with_its_settings(
 
 
 def test_a_function_is_recorded_from_end_to_end(clone: Workflow) -> None:
-    file = clone.folder / "few.yaml"
-    file.write_text(
+    few = clone.folder / "few.yaml"
+    few.write_text(
         "geometry: {studies: {functions: {asymmetric_linear: {seeds: 1},"
         " sinusoidal_mixture: {seeds: 1, optimizer_settings: {epochs: 2}},"
         " small_steps: {seeds: 1, optimizer_settings: {epochs: 2}}}}}"
     )
     target = "results/smoke/geometry/records/functions.csv"
-    clone.run("--cores", "1", target, *SMOKE, "--configfile", str(file))
+    clone.run("--cores", "1", target, *SMOKE, "--configfile", str(few))
     assert "small_steps" in (clone.folder / target).read_text()
     log = clone.folder / "results/smoke/logs/record_geometry/functions.log"
     assert "sinusoidal_mixture: 1 seeds, 200 steps" in log.read_text()
-    for module, again in {
-        "optimizers/sgd": True,
-        "functions": True,
-        "optimizers/adam": False,
-    }.items():
-        with clone.edited(f"scripts/topography/{module}.py", "", "\nUNUSED = 1\n"):
-            jobs = clone.jobs(target, *SMOKE, "--configfile", str(file))
-        assert (len(jobs) > 0) == again, module
+    for file, matters in (
+        ("functions", True),
+        ("optimizers/sgd", True),
+        ("optimizers/adam", False),
+    ):
+        with clone.edited(f"scripts/topography/{file}.py", "", "\nUNUSED = 1\n"):
+            jobs = clone.jobs(target, *SMOKE, "--configfile", str(few))
+        assert (len(jobs) > 0) == matters, file
 
 
 def test_a_typing_error_in_a_run_is_refused(clone: Workflow) -> None:
