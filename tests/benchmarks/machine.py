@@ -1,6 +1,7 @@
 """The machine that timings belong to: what it is, and how fast it multiplies matrices."""
 
 import platform
+import resource
 import time
 
 import torch
@@ -29,3 +30,8 @@ def matrix_product_rate(size: int = 2048, repeats: int = 5) -> float:
         torch.mm(left, right, out=product)
         seconds.append(time.perf_counter() - start)
     return 2.0 * size**3 / min(seconds)
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held so far, images and libraries included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0

@@ -6,7 +6,6 @@ Every row is a process of its own, so that its peak memory is its own.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.machine import peak_memory_mb
 from topography.architectures import get_architecture
 from topography.datasets import read_dataset
 from topography.device import set_up_processor
@@ -74,8 +74,7 @@ def measure(
     objective = Objective(architecture, pixels, torch.from_numpy(dataset.train_labels).long())
     seconds = _train(objective, networks) if kind == "training" else _search(objective, networks)
     evaluations = networks * images * (1 if kind == "training" else 51)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-    return seconds, seconds / evaluations * 1e6, memory
+    return seconds, seconds / evaluations * 1e6, peak_memory_mb()
 
 
 def _train(objective: Objective, seeds: int) -> float:

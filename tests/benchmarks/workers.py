@@ -1,7 +1,6 @@
 """The engine as the workflow runs it: one process of one thread for each core."""
 
 import multiprocessing
-import resource
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -11,6 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from benchmarks.machine import peak_memory_mb
 from benchmarks.work import ENGINES
 from topography.architectures import get_architecture
 from topography.objective import Objective
@@ -71,4 +71,4 @@ def _work(connection: Connection, architecture: str, images: Tensor, labels: Ten
             if work not in functions:
                 functions[work] = ENGINES[work](objective)
             functions[work]()
-            connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0)
+            connection.send(peak_memory_mb())

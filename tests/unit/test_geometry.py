@@ -14,7 +14,7 @@ from torch import Tensor
 from reference import data
 from topography import geometry, ratios
 from topography.architectures import get_architecture
-from topography.datasets import load_dataset, write_dataset
+from topography.datasets import Dataset, load_dataset, write_dataset
 from topography.functions import get_function
 from topography.jobs import recorded_runs
 from topography.objective import Objective
@@ -377,18 +377,26 @@ def test_a_run_measures_the_points_it_names_in_their_order() -> None:
     assert recording.steps_per_epoch == 3
 
 
-def test_only_train_labels_are_noisy(tmp_path: Path) -> None:
-    digits = load_dataset("digits", tmp_path, "download")
-    write_dataset(tmp_path / "digits.safetensors", digits)
+def digits_of_a_run(
+    folder: Path, train: int, test: int, standardise: bool = False, label_noise: float = 0.0
+) -> tuple[Dataset, Objective, Objective]:
+    """The dataset, and what a run makes of so many of its train and test images."""
+    digits = load_dataset("digits", folder, "download")
+    write_dataset(folder / "digits.safetensors", digits)
     settings = {
-        "images": {"train": 300, "test": 200},
-        "standardise": False,
-        "label_noise": 0.5,
+        "images": {"train": train, "test": test},
+        "standardise": standardise,
+        "label_noise": label_noise,
     }
     architecture = get_architecture("mlp", hidden=[8])
-    train_objective, test_objective = recorded_runs.load_objectives(
-        settings, tmp_path / "digits.safetensors", architecture, torch.device("cpu")
+    objectives = recorded_runs.load_objectives(
+        settings, folder / "digits.safetensors", architecture, torch.device("cpu")
     )
+    return digits, *objectives
+
+
+def test_only_train_labels_are_noisy(tmp_path: Path) -> None:
+    digits, train_objective, test_objective = digits_of_a_run(tmp_path, 300, 200, label_noise=0.5)
     labels = torch.tensor(digits.train_labels[:300]).long()
     assert torch.equal(train_objective.labels, recorded_runs.with_label_noise(labels, 0.5))
     assert (train_objective.labels != labels).double().mean() > 0.3
@@ -416,17 +424,7 @@ def test_a_network_for_another_vocabulary_is_refused(tmp_path: Path) -> None:
 def test_all_images_are_standardised_by_those_of_training(
     standardise: bool, tmp_path: Path
 ) -> None:
-    digits = load_dataset("digits", tmp_path, "download")
-    write_dataset(tmp_path / "digits.safetensors", digits)
-    settings = {
-        "images": {"train": 30, "test": 20},
-        "standardise": standardise,
-        "label_noise": 0.0,
-    }
-    architecture = get_architecture("mlp", hidden=[8])
-    train_objective, test_objective = recorded_runs.load_objectives(
-        settings, tmp_path / "digits.safetensors", architecture, torch.device("cpu")
-    )
+    digits, train_objective, test_objective = digits_of_a_run(tmp_path, 30, 20, standardise)
     pixels = digits.train_images[:30].astype(float).reshape(30, -1) / 255
     test_pixels = digits.test_images[:20].astype(float).reshape(20, -1) / 255
     mean, deviation = (pixels.mean(), pixels.std(ddof=1)) if standardise else (0.0, 1.0)
