@@ -5,20 +5,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from support.pretend_gpu import use_card
 from topography import device
 from topography.architectures import autoencoder, get_architecture
 from topography.jobs import common
 from topography.objective import MOST_ACTIVATIONS, Objective
 
 IMAGES, POINTS = 60_000, 51
-
-
-def use_card(monkeypatch: pytest.MonkeyPatch, gibibytes: int, share: float = 1.0) -> None:
-    """Make it look as if there were a GPU of this size, of which a share may be used."""
-    card = SimpleNamespace(total_memory=gibibytes * 2**30)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
-    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: share)
 
 
 def elsewhere() -> Objective:

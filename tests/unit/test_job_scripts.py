@@ -1,9 +1,6 @@
 """The scripts of long jobs: they write what the library computes, keep their state apart from that
 of other networks, and publish nothing once Snakemake is gone."""
 
-import importlib
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,129 +9,18 @@ import pandas as pd
 import pytest
 import torch
 
-from reference import data
-from support.example_results import write_set
-from topography import checkpoint, storage
-from topography.architectures import get_architecture
-from topography.checkpoint import Checkpoint
-from topography.datasets import Dataset, write_dataset
+from support.job_scripts import CONVERGED, OUTPUTS, PATHS, SGD, Scripts
+from topography import storage
 from topography.jobs import common, converged_searches, orphans, path_searches
-from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.storage import read_table, read_tensors
 from topography.training import initial_params, train
 
-NETWORK = {"inputs": 784, "hidden": [3]}
-PATHS = {
-    "terms": 2,
-    "points": 5,
-    "fine_points": 9,
-    "penalty": 1e-3,
-    "steps": 3,
-    "learning_rate": 0.01,
-    "keep": "last",
-    "images_per_step": None,
-    "images_seed": 0,
-    "precision": "exact",
-}
-CONVERGED = {
-    "first": PATHS,
-    "terms": [1, 2],
-    "doublings": 1,
-    "tolerance": 0.01,
-    "points": 4,
-    "learning_rate": 0.01,
-    "images_per_step": 5,
-}
-SGD = {"epochs": 2, "batch_size": 4, "learning_rate": 0.1}
-OUTPUTS = {
-    "train": ("weights", "history", "runs"),
-    "find_paths": ("output",),
-    "converge_paths": ("output",),
-}
-
-
-class Scripts:
-    """Scripts run in this process, on small made-up images and networks in a folder."""
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.patch = patch
-        self.states: list[Checkpoint] = []
-        generator = np.random.default_rng(0)
-        self.images = generator.integers(0, 256, (14, 28, 28), dtype=np.uint8)
-        self.labels = generator.integers(0, 10, 14, dtype=np.uint8)
-        write_dataset(
-            folder / "own.safetensors",
-            Dataset(self.images[:8], self.labels[:8], self.images[8:], self.labels[8:]),
-        )
-        self.architecture = get_architecture("mlp", **NETWORK)
-        self.write_networks(seed=0)
-        storage.write_table(
-            folder / "pairs.csv", pd.DataFrame({"i": [0, 0, 2], "j": [1, 2, 3]}, dtype=int)
-        )
-        patch.setattr(common, "set_up_device", lambda _: torch.device("cpu"))
-        patch.setattr(checkpoint, "Checkpoint", self.state)
-
-    def state(self, path: Path, identity: str) -> Checkpoint:
-        """One that is saved at every opportunity, and leaves pytest its signals."""
-        state = Checkpoint(path, identity, interval=0.0)
-        state.stop_on_signals = lambda: None
-        self.states.append(state)
-        return state
-
-    def write_networks(self, seed: int) -> None:
-        """Four networks, in the file that jobs read them from."""
-        count = self.architecture.parameter_count
-        self.networks = data.random_vectors(4, count, 0.3, seed, dtype=torch.float32)
-        write_set(self.folder / "sgd_train.safetensors", self.networks.numpy())
-
-    def objective(self, part: str) -> Objective:
-        chosen = slice(0, 8) if part == "train" else slice(8, 13)
-        images = torch.from_numpy(self.images[chosen]).flatten(1).float() / 255.0
-        labels = torch.from_numpy(self.labels[chosen]).long()
-        return Objective(self.architecture, images, labels)
-
-    def run(self, script: str, **changes: object) -> None:
-        """Run one as the workflow does; changes: of its arguments."""
-        of_networks = {
-            "data": "own.safetensors",
-            "train_images": 8,
-            "test_images": 5,
-            "architecture": "mlp",
-            "architecture_settings": NETWORK,
-            "checkpoint": "state",
-        }
-        between = {"set": "sgd_train.safetensors", "pairs": "pairs.csv", "output": "output"}
-        own = {
-            "train": {
-                "optimizer": "sgd",
-                "optimizer_settings": SGD,
-                "first_seed": 3,
-                "last_seed": 4,
-                **{name: name for name in OUTPUTS["train"]},
-            },
-            "find_paths": {
-                **between,
-                "landscape": "test",
-                "first": 1,
-                "last": 2,
-                "path_settings": PATHS,
-            },
-            "converge_paths": {**between, "count": 2, "settings": CONVERGED},
-        }[script]
-        arguments = []
-        for name, value in {**of_networks, **own, **changes}.items():
-            text = json.dumps(value) if isinstance(value, dict) else str(value)
-            arguments += [f"--{name.replace('_', '-')}", text]
-        self.patch.chdir(self.folder)
-        self.patch.setattr(sys, "argv", [f"{script}.py", *arguments])
-        importlib.import_module(script).main()
-
 
 @pytest.fixture
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scripts:
-    return Scripts(tmp_path, monkeypatch)
+    monkeypatch.setattr(common, "set_up_device", lambda _: torch.device("cpu"))
+    return Scripts(tmp_path, monkeypatch, "mlp", inputs=784, hidden=[3])
 
 
 def test_training_writes_what_the_library_trains(scripts: Scripts) -> None:
