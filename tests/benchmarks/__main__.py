@@ -3,6 +3,7 @@
     make bench                     all architectures, results/benchmarks.json
     make bench BENCH=--short       the same on fewer images and repeats, in under two minutes
     make bench BENCH="--cores 2"   on two cores
+    make bench BENCH="--device cuda"   on a GPU, with as many networks and pairs as a job has there
 
 Contestants take turns, so that a machine that slows down slows all of them; medians are compared.
 Cores are used as each side uses them: the engine in a process of one thread for each, as the
@@ -13,19 +14,21 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from benchmarks.machine import description, matrix_product_rate
-from benchmarks.work import Work, all_work
+from benchmarks.machine import description, matrix_product_rate, seconds_of
+from benchmarks.work import ALL_IMAGES, Work, all_work
 from benchmarks.workers import Workers
 from topography.datasets import read_dataset
+from topography.device import choose_device
+from topography.jobs import command_line
 
-# Images measured; the time of each work is proportional to their number, and scaled to 60,000.
+# Images measured; the time of each work is proportional to their number, and scaled to 60,000. On a
+# GPU all of these, since fewer would not fill it.
 IMAGES = {"fcp": 60_000, "autoencoder": 20_000, "lenet": 4096, "lstm": 4096}
 SHORT_IMAGES = {"fcp": 4096, "autoencoder": 2048, "lenet": 256, "lstm": 512}
 
@@ -35,6 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--architectures", nargs="+", default=list(IMAGES), choices=list(IMAGES))
     parser.add_argument("--short", action="store_true", help="fewer images and repeats")
     parser.add_argument("--cores", type=int, default=1, help="to use at once (default 1)")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--repeats", type=int, help="timings of each (default 5, short: 3)")
     parser.add_argument("--data", type=Path, default=Path("results/data/mnist.safetensors"))
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks.json"))
@@ -46,19 +50,27 @@ def main() -> None:
     if not args.data.exists():
         sys.exit(f"error: {args.data} is not there; make it with `snakemake --cores 1 {args.data}`")
     torch.set_num_threads(args.cores)
+    device = choose_device(args.device)
     repeats = args.repeats or (3 if args.short else 5)
     counts = SHORT_IMAGES if args.short else IMAGES
-    machine = {**description(args.cores), "matrix_product_gflops": matrix_product_rate() / 1e9}
+    if device.type == "cuda":
+        counts = dict.fromkeys(IMAGES, ALL_IMAGES)
+    machine = {
+        **description(args.cores, device),
+        "matrix_product_gflops": matrix_product_rate(device) / 1e9,
+    }
+    rate = machine["matrix_product_gflops"] * 1e9
     data = read_dataset(args.data, max(counts.values()), 1)
     images = torch.from_numpy(data.train_images).flatten(1).float() / 255.0
     labels = torch.from_numpy(data.train_labels).long()
     rows = []
     for name in args.architectures:
         some = images[: counts[name]], labels[: counts[name]]
-        with Workers(args.cores, name, *some) as workers:
-            for work in all_work(name, *some):
+        there = [tensor.to(device) for tensor in some]
+        with Workers(args.cores, name, *some, device) as workers:
+            for work in all_work(name, *there):
                 print(f"{name}: {work.name}", file=sys.stderr, flush=True)
-                rows.append(row(work, workers, repeats, machine["matrix_product_gflops"] * 1e9))
+                rows.append(row(work, workers, repeats, rate, device))
     args.output.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -72,7 +84,9 @@ def main() -> None:
     print(f"\nwritten to {args.output}")
 
 
-def row(work: Work, workers: Workers, repeats: int, rate: float) -> dict[str, object]:
+def row(
+    work: Work, workers: Workers, repeats: int, rate: float, device: torch.device
+) -> dict[str, object]:
     """Medians of one work in seconds, the engine's advantage, and its share of the machine.
 
     rate: of large matrix products on all cores, floating-point operations per second.
@@ -82,10 +96,9 @@ def row(work: Work, workers: Workers, repeats: int, rate: float) -> dict[str, ob
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for repeat in range(repeats + 1):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
+            passed = seconds_of(function, device)
             if repeat:  # the first is for warming up
-                seconds[name].append((time.perf_counter() - start) / share[name])
+                seconds[name].append(passed / share[name])
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     return {
         "work": work.name,
@@ -119,4 +132,4 @@ def table(rows: list[dict], machine: dict[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

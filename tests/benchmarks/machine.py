@@ -3,16 +3,18 @@
 import platform
 import resource
 import time
+from collections.abc import Callable
 
 import torch
 
 from topography.report.reproduction import processor
 
 
-def description(cores: int) -> dict[str, object]:
+def description(cores: int, device: torch.device) -> dict[str, object]:
     """What a reader of the timings should know of the machine and the software."""
+    on_gpu = device.type == "cuda"
     return {
-        "processor": processor(),
+        "processor": torch.cuda.get_device_name(device) if on_gpu else processor(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "instructions": torch.backends.cpu.get_cpu_capability(),
@@ -20,18 +22,35 @@ def description(cores: int) -> dict[str, object]:
     }
 
 
-def matrix_product_rate(size: int = 2048, repeats: int = 5) -> float:
+def matrix_product_rate(device: torch.device, repeats: int = 5) -> float:
     """Floating-point operations per second of a large float32 matrix product, the best of a few."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
+    size = 2048 if device.type == "cpu" else 8192
+    left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
     product = left @ right
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        torch.mm(left, right, out=product)
-        seconds.append(time.perf_counter() - start)
+    seconds = [
+        seconds_of(lambda: torch.mm(left, right, out=product), device) for _ in range(repeats)
+    ]
     return 2.0 * size**3 / min(seconds)
 
 
-def peak_memory_mb() -> float:
-    """The most memory this process has held so far, images and libraries included."""
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds until a piece of work is done, on a GPU too."""
+    wait_for(device)
+    start = time.perf_counter()
+    work()
+    wait_for(device)
+    return time.perf_counter() - start
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done all it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory this process has held so far, images and libraries included; on a GPU the
+    most of the GPU's that its tensors have."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0

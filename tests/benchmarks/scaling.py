@@ -74,7 +74,7 @@ def measure(
     objective = Objective(architecture, pixels, torch.from_numpy(dataset.train_labels).long())
     seconds = _train(objective, networks) if kind == "training" else _search(objective, networks)
     evaluations = networks * images * (1 if kind == "training" else 51)
-    return seconds, seconds / evaluations * 1e6, peak_memory_mb()
+    return seconds, seconds / evaluations * 1e6, peak_memory_mb(pixels.device)
 
 
 def _train(objective: Objective, seeds: int) -> float:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -33,7 +32,8 @@ ALL_IMAGES = 60_000  # results are scaled to the whole of MNIST's training image
 MINIBATCH_IMAGES = 6016  # of the epochs of SGD, or all where there are fewer
 POINTS, TERMS = 51, 10
 ITERATIONS = 2  # of L-BFGS, from the initial weights
-SEEDS = 4  # trained side by side by the engine; per seed counts
+# Trained and searched side by side by the engine; what counts is the time of one.
+SEEDS, PAIRS = {"cpu": 4, "cuda": 75}, {"cpu": 1, "cuda": 50}
 BATCH_SIZE, LEARNING_RATE = 64, 0.1
 REFERENCE_CHUNK = 1000
 REFERENCE_POINTS = 2  # of the path that the loop visits; its time is proportional to their number
@@ -81,25 +81,37 @@ def for_minibatches(objective: Objective) -> Objective:
     return objective.subset(torch.arange(min(objective.count, MINIBATCH_IMAGES)))
 
 
-def any_path(architecture: Architecture) -> tuple[Tensor, Tensor, Tensor]:
+def any_path(objective: Objective) -> tuple[Tensor, Tensor, Tensor]:
     """Ends [P] and [P] of a path, and its coefficients [K, P]."""
-    start, end = initial_params(architecture, [0, 1])
+    start, end = initial_params(objective.architecture, [0, 1])
     coefficients = 0.01 * torch.randn(TERMS, len(start), generator=torch.Generator().manual_seed(0))
+    start, end, coefficients = (
+        vectors.to(objective.images.device) for vectors in (start, end, coefficients)
+    )
     return start, end, coefficients
 
 
 def path_engine(objective: Objective) -> Callable[[], object]:
-    """Losses and gradients for one Adam step of one path of 51 points and 10 terms."""
-    start, end, coefficients = (vectors[None] for vectors in any_path(objective.architecture))
+    """Losses and gradients for one Adam step of paths of 51 points and 10 terms."""
+    pairs = PAIRS[objective.images.device.type]
+    start, end, coefficients = (
+        vectors.expand(pairs, *vectors.shape).contiguous() for vectors in any_path(objective)
+    )
     return partial(
         path_losses_and_gradients, objective, start, end, coefficients, POINTS, penalty=1e-4
     )
 
 
+def networks(objective: Objective) -> tuple[list[int], Tensor]:
+    """Seeds, and the networks [S, P] they begin with."""
+    device = objective.images.device
+    seeds = list(range(SEEDS[device.type]))
+    return seeds, initial_params(objective.architecture, seeds).to(device)
+
+
 def lbfgs_engine(objective: Objective) -> Callable[[], object]:
     """The first iterations of L-BFGS for a few seeds at once."""
-    seeds = list(range(SEEDS))
-    params = initial_params(objective.architecture, seeds)
+    seeds, params = networks(objective)
     optimizer = get_optimizer("lbfgs", iterations=ITERATIONS)
     started, _ = optimizer.start(objective, params)
 
@@ -113,8 +125,7 @@ def lbfgs_engine(objective: Objective) -> Callable[[], object]:
 
 def sgd_engine(objective: Objective) -> Callable[[], object]:
     """An epoch of SGD for a few seeds at once."""
-    seeds = list(range(SEEDS))
-    params = initial_params(objective.architecture, seeds)
+    seeds, params = networks(objective)
     optimizer = get_optimizer("sgd", learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE, epochs=1)
     return partial(optimizer.run_epoch, for_minibatches(objective), params, {}, seeds, 1)
 
@@ -125,7 +136,7 @@ ENGINES = {PATH: path_engine, LBFGS: lbfgs_engine, SGD: sgd_engine}
 
 def path_step(architecture: Architecture, objective: Objective) -> Work:
     """One Adam step of one path; of its points the ordinary way visits two."""
-    start, end, coefficients = any_path(architecture)
+    start, end, coefficients = any_path(objective)
 
     def loop(batch: int) -> None:
         evaluate = loss_and_gradient(architecture.name, objective, batch)
@@ -142,7 +153,7 @@ def path_step(architecture: Architecture, objective: Objective) -> Work:
         architecture.name,
         {WHOLE: partial(loop, objective.count), CHUNKED: partial(loop, REFERENCE_CHUNK)},
         {
-            "engine": share,
+            "engine": PAIRS[objective.images.device.type] * share,
             WHOLE: share * REFERENCE_POINTS / POINTS,
             CHUNKED: share * REFERENCE_POINTS / POINTS,
         },
@@ -152,7 +163,8 @@ def path_step(architecture: Architecture, objective: Objective) -> Work:
 
 def lbfgs_iteration(architecture: Architecture, objective: Objective) -> Work:
     """An iteration of full-batch L-BFGS with its line search, per network."""
-    start = initial_params(architecture, [0])[0]
+    device = objective.images.device
+    start = initial_params(architecture, [0])[0].to(device)
 
     def loop(batch: int) -> list[int]:
         evaluate = loss_and_gradient(architecture.name, objective, batch)
@@ -166,7 +178,7 @@ def lbfgs_iteration(architecture: Architecture, objective: Objective) -> Work:
         LBFGS,
         architecture.name,
         {WHOLE: partial(loop, objective.count), CHUNKED: partial(loop, REFERENCE_CHUNK)},
-        {"engine": SEEDS * share, WHOLE: loop_share, CHUNKED: loop_share},
+        {"engine": SEEDS[device.type] * share, WHOLE: loop_share, CHUNKED: loop_share},
         ALL_IMAGES
         * _lbfgs_operations(architecture, evaluations / ITERATIONS, _pixels(objective, 1)),
     )
@@ -174,16 +186,17 @@ def lbfgs_iteration(architecture: Architecture, objective: Objective) -> Work:
 
 def sgd_epoch(architecture: Architecture, objective: Objective) -> Work:
     """An epoch of minibatches of 64 and the train loss after it, per network."""
-    start = initial_params(architecture, [0])[0]
+    device = objective.images.device
+    start = initial_params(architecture, [0])[0].to(device)
 
     def with_dataloader() -> None:
-        pixels = (objective.images * 255).round().to(torch.uint8).view(-1, 28, 28).numpy()
-        pictures = PictureDataset(pixels, np.asarray(objective.labels))
+        pixels = (objective.images * 255).round().to(torch.uint8).view(-1, 28, 28).cpu().numpy()
+        pictures = PictureDataset(pixels, objective.labels.cpu().numpy())
         network = load_vector(build_network(architecture.name), start)
         gradient_descent = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
         for batch, labels in DataLoader(pictures, batch_size=BATCH_SIZE, shuffle=True):
             gradient_descent.zero_grad()
-            mean_loss(network, batch.flatten(1), labels).backward()
+            mean_loss(network, batch.flatten(1).to(device), labels.to(device)).backward()
             gradient_descent.step()
         loss_over_loader(network, DataLoader(pictures, batch_size=REFERENCE_CHUNK))
 
@@ -208,7 +221,7 @@ def sgd_epoch(architecture: Architecture, objective: Objective) -> Work:
         SGD,
         architecture.name,
         {"DataLoader": with_dataloader, "indexing": with_indexing},
-        {"engine": SEEDS * share, "DataLoader": share, "indexing": share},
+        {"engine": SEEDS[device.type] * share, "DataLoader": share, "indexing": share},
         ALL_IMAGES * 4.0 * FORWARD_OPERATIONS[architecture.name],
     )
 

@@ -1,4 +1,4 @@
-"""The engine as the workflow runs it: one process of one thread for each core."""
+"""The engine as the workflow runs it: one process of one thread for each core, or on a GPU."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from benchmarks.machine import peak_memory_mb
+from benchmarks.machine import peak_memory_mb, wait_for
 from benchmarks.work import ENGINES
 from topography.architectures import get_architecture
 from topography.objective import Objective
@@ -19,19 +19,27 @@ from topography.objective import Objective
 class Workers:
     """Processes that do the same work at the same time, each with its own networks.
 
-    peak_memory_mb: the most that one of them has held so far, images and libraries included.
+    peak_memory_mb: the most that one of them has held so far; see `machine.peak_memory_mb`.
     """
 
-    def __init__(self, cores: int, architecture: str, images: Tensor, labels: Tensor) -> None:
-        """Start `cores` processes for one architecture on images [N, D] with labels [N]."""
+    def __init__(
+        self,
+        count: int,
+        architecture: str,
+        images: Tensor,
+        labels: Tensor,
+        device: torch.device,
+    ) -> None:
+        """Start so many processes for one architecture on images [N, D] with labels [N], which lie
+        on the processor, to compute on the device."""
         context = multiprocessing.get_context("spawn")  # a fork of torch's threads may hang
         self.connections: list[Connection] = []
         self.processes = []
         self.peak_memory_mb = 0.0
-        for _ in range(cores):
+        for _ in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=_work, args=(theirs, architecture, images, labels), daemon=True
+                target=_work, args=(theirs, architecture, images, labels, device), daemon=True
             )
             process.start()
             theirs.close()
@@ -59,16 +67,19 @@ class Workers:
             process.join()
 
 
-def _work(connection: Connection, architecture: str, images: Tensor, labels: Tensor) -> None:
+def _work(
+    connection: Connection, architecture: str, images: Tensor, labels: Tensor, device: torch.device
+) -> None:
     """Do what is asked for until the other end of the connection is closed."""
     # As jobs do, but for the allocator of `set_up_processor`, which the ordinary way lacks too.
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    objective = Objective(get_architecture(architecture), images, labels)
+    objective = Objective(get_architecture(architecture), images.to(device), labels.to(device))
     functions: dict[str, Callable[[], object]] = {}
     with suppress(EOFError):
         while work := connection.recv():
             if work not in functions:
                 functions[work] = ENGINES[work](objective)
             functions[work]()
-            connection.send(peak_memory_mb())
+            wait_for(device)
+            connection.send(peak_memory_mb(device))

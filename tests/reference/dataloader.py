@@ -35,9 +35,10 @@ class PictureDataset(Dataset):
 @torch.no_grad()
 def loss_over_loader(network: nn.Module, loader: DataLoader) -> float:
     """Return the mean loss over all pictures of the loader."""
+    device = next(network.parameters()).device
     total, count = 0.0, 0
     for pictures, labels in loader:
-        images = pictures.flatten(start_dim=1)
-        total += mean_loss(network, images, labels).item() * len(images)
+        images = pictures.flatten(start_dim=1).to(device)
+        total += mean_loss(network, images, labels.to(device)).item() * len(images)
         count += len(images)
     return total / count

@@ -133,8 +133,8 @@ def flat_gradient(network: nn.Module) -> Tensor:
 
 
 def load_vector(network: nn.Module, vector: Tensor) -> nn.Module:
-    """Put the vector [P] into the network, which takes over its dtype."""
-    network.to(vector.dtype)
+    """Put the vector [P] into the network, which takes over its dtype and device."""
+    network.to(vector.device, vector.dtype)
     offset = 0
     with torch.no_grad():
         for parameter in network.parameters():

@@ -7,18 +7,23 @@ import math
 import pytest
 import torch
 
+from benchmarks import work
 from benchmarks.__main__ import row, table
 from benchmarks.work import all_work
 from benchmarks.workers import Workers
 from reference import data
+from support.pretend_gpu import pretended_gpu
+from topography.architectures import get_architecture
+from topography.objective import Objective
 
 
 @pytest.mark.parametrize("name", ["fcp", "autoencoder", "lenet", "lstm"])
 def test_every_work_runs_and_is_reported(name: str) -> None:
     images, labels = data.random_images(128, seed=3, dtype=torch.float32)
     cores = 2 if name == "fcp" else 1
-    with Workers(cores, name, images, labels) as workers:
-        rows = [row(work, workers, 1, rate=1e11) for work in all_work(name, images, labels)]
+    cpu = torch.device("cpu")
+    with Workers(cores, name, images, labels, cpu) as workers:
+        rows = [row(work, workers, 1, 1e11, cpu) for work in all_work(name, images, labels)]
     assert [entry["work"] for entry in rows] == [
         "Adam step of a path",
         "iteration of L-BFGS",
@@ -31,3 +36,16 @@ def test_every_work_runs_and_is_reported(name: str) -> None:
         assert entry["peak_memory_mb"] > 100
     machine = {"processor": "x", "cores": 1, "torch": "y", "matrix_product_gflops": 100.0}
     assert table(rows, machine).count(name) == 3
+
+
+@pytest.mark.parametrize("name", ["fcp", "autoencoder", "lenet", "lstm"])
+def test_the_engine_is_measured_on_a_gpu_too(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(work.SEEDS, "cuda", 2)
+    monkeypatch.setitem(work.PAIRS, "cuda", 1)
+    with pretended_gpu(monkeypatch) as gpu:
+        images, labels = data.random_images(64, dtype=torch.float32)
+        objective = Objective(get_architecture(name), images.to("cuda"), labels.to("cuda"))
+        for engine in work.ENGINES.values():
+            before = gpu.launches
+            engine(objective)()
+            assert gpu.launches > before
