@@ -5,6 +5,7 @@ and operations that a GPU would refuse are refused. What is computed can be comp
 processor's own; what would be asked of a GPU can be counted.
 """
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -43,6 +44,9 @@ class GpuTensor(Tensor):
     def __init__(self, held: Tensor) -> None:
         self.held = held
 
+    def __repr__(self) -> str:
+        return f"GpuTensor of {list(self.shape)}"
+
     def tolist(self) -> list:
         return self.cpu().tolist()
 
@@ -58,13 +62,16 @@ class PretendedGpu(TorchDispatchMode):
 
     launches: operations it was asked for, but for views and fresh memory. waits: how often the
     program had to wait for it, to read a number, to select by a mask, or for a copy from one
-    memory to the other.
+    memory to the other. peak_memory: the most bytes that tensors on it have had at a time.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.launches = 0
         self.waits = 0
+        self.memory = 0
+        self.peak_memory = 0
+        self._sharers: dict[int, int] = {}  # tensors that share a piece of memory, by its address
 
     def __torch_dispatch__(
         self, operation: OpOverload, types: object, args: tuple = (), kwargs: dict | None = None
@@ -84,49 +91,60 @@ class PretendedGpu(TorchDispatchMode):
             kwargs["device"] = torch.device("cpu")
         if on_gpu and kwargs.get("generator") is not None:
             raise RuntimeError(f"{operation}: the generator is not on the GPU")
-        self._count(operation, name, args, on_gpu, there)
+        self.launches += on_gpu and not operation.is_view and name not in FRESH_MEMORY
+        self.waits += waits(name, args, on_gpu)
         result = operation(*tree_map(held, args), **tree_map(held, kwargs))
         known = {id(tensor.held): tensor for tensor in there}  # what is changed in place
 
         def outside(value: object) -> object:
             if not isinstance(value, Tensor) or not on_gpu:
                 return value
-            return known[id(value)] if id(value) in known else GpuTensor(value)
+            return known[id(value)] if id(value) in known else self._place(value)
 
         return tree_map(outside, result)
 
-    def _count(
-        self, operation: OpOverload, name: str, args: tuple, on_gpu: bool, there: list[GpuTensor]
-    ) -> None:
-        if on_gpu and not operation.is_view and name not in FRESH_MEMORY:
-            self.launches += 1
-        source = args[-1] if name == "copy_" else args[0] if args else None
-        copied = name in COPIES and isinstance(source, GpuTensor) != on_gpu
-        masks = name in INDEXING and any(
-            isinstance(leaf, GpuTensor) and leaf.dtype == torch.bool
-            for leaf in tree_leaves(args[1])
-        )
-        self.waits += copied or masks or (bool(there) and name in READS)
+    def _place(self, value: Tensor) -> GpuTensor:
+        """Put the result of an operation on the GPU, where it takes memory as long as it lives."""
+        tensor = GpuTensor(value)
+        address, size = value.untyped_storage().data_ptr(), value.untyped_storage().nbytes()
+        if address not in self._sharers:
+            self.memory += size
+            self.peak_memory = max(self.peak_memory, self.memory)
+        self._sharers[address] = self._sharers.get(address, 0) + 1
+        weakref.finalize(tensor, self._forget, address, size)
+        return tensor
+
+    def _forget(self, address: int, size: int) -> None:
+        self._sharers[address] -= 1
+        if self._sharers[address] == 0:
+            del self._sharers[address]
+            self.memory -= size
 
 
-def is_mask(index: Tensor | None) -> bool:
-    return isinstance(index, GpuTensor) and index.dtype == torch.bool
+def waits(name: str, args: tuple, on_gpu: bool) -> bool:
+    """Whether a program waits for the GPU in an operation, whose result is there or is not."""
+    if name in COPIES:
+        source = args[1] if name == "copy_" else args[0]
+        return isinstance(source, GpuTensor) != on_gpu
+    if name in INDEXING:
+        return any(isinstance(i, GpuTensor) and i.dtype == torch.bool for i in args[1])
+    return name in READS and isinstance(args[0], GpuTensor)
 
 
 def held(value: object) -> object:
     return value.held if isinstance(value, GpuTensor) else value
 
 
-def use_card(monkeypatch: pytest.MonkeyPatch, gibibytes: int, share: float = 1.0) -> None:
+def use_card(monkeypatch: pytest.MonkeyPatch, gibibytes: float, share: float = 1.0) -> None:
     """Make it look as if there were a GPU of this size, of which a share may be used."""
-    card = SimpleNamespace(total_memory=gibibytes * 2**30)
+    card = SimpleNamespace(total_memory=int(gibibytes * 2**30))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: share)
 
 
 @contextmanager
-def pretended_gpu(monkeypatch: pytest.MonkeyPatch, gibibytes: int = 16) -> Iterator[PretendedGpu]:
+def pretended_gpu(monkeypatch: pytest.MonkeyPatch, gibibytes: float = 16) -> Iterator[PretendedGpu]:
     """A machine with one GPU of this size, for as long as the context lasts."""
     use_card(monkeypatch, gibibytes)
     monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: None)

@@ -5,11 +5,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from support.pretend_gpu import use_card
+from reference import data
+from support.pretend_gpu import pretended_gpu, use_card
 from topography import device
 from topography.architectures import autoencoder, get_architecture
 from topography.jobs import common
 from topography.objective import MOST_ACTIVATIONS, Objective
+from topography.paths import path_losses_and_gradients
+from topography.training import initial_params
 
 IMAGES, POINTS = 60_000, 51
 
@@ -18,6 +21,26 @@ def elsewhere() -> Objective:
     """An objective whose images lie on a device that is not the CPU, and hold nothing."""
     images = torch.empty(IMAGES, 784, device="meta")
     return Objective(get_architecture("lstm"), images, images[:, 0].long())
+
+
+@pytest.mark.parametrize(
+    ("name", "gibibytes", "images"),
+    [("fcp", 0.25, 300), ("autoencoder", 0.25, 300), ("lenet", 1, 24), ("lstm", 1, 60)],
+)
+def test_a_step_of_paths_takes_less_than_a_third_of_the_card(
+    monkeypatch: pytest.MonkeyPatch, name: str, gibibytes: float, images: int
+) -> None:
+    """Whatever the number of pairs and images: what is too much at once is cut."""
+    architecture, pairs = get_architecture(name), 3
+    points, labels = data.random_images(images, dtype=torch.float32)
+    with pretended_gpu(monkeypatch, gibibytes) as gpu:
+        objective = Objective(architecture, points.to("cuda"), labels.to("cuda"))
+        assert len(objective.chunks(POINTS)) > 1
+        ends = initial_params(architecture, list(range(2 * pairs))).to("cuda").chunk(2)
+        coefficients = ends[0].new_zeros(pairs, 10, ends[0].shape[1])
+        before = gpu.peak_memory = gpu.memory
+        path_losses_and_gradients(objective, *ends, coefficients, POINTS, penalty=1e-4)
+    assert 1 / 16 < (gpu.peak_memory - before) / (gibibytes * 2**30) < 1 / 3
 
 
 @pytest.mark.parametrize("gibibytes", [8, 24, 80])
