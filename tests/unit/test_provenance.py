@@ -229,8 +229,17 @@ def test_the_commit_and_whether_the_code_differs_from_it(tmp_path: Path) -> None
     file.write_text("two")
     assert provenance.commit(tmp_path) == f"{head}, modified"
     file.write_text("one")
-    (tmp_path / "scripts" / "mine.py").write_text("not in the commit")
-    assert provenance.commit(tmp_path) == f"{head}, modified"
+    for name in provenance.CODE:
+        assert (REPOSITORY / name).exists()
+        mine = tmp_path / name
+        if (REPOSITORY / name).is_dir():
+            mine = mine / "mine"
+            mine.parent.mkdir(exist_ok=True)
+        mine.write_text("not in the commit")
+        assert provenance.commit(tmp_path) == f"{head}, modified", name
+        git("checkout", "-q", ".")
+        git("clean", "-dfq")
+        assert provenance.commit(tmp_path) == head
 
 
 def test_the_hash_is_of_what_results_depend_on(tmp_path: Path) -> None:
@@ -239,5 +248,5 @@ def test_the_hash_is_of_what_results_depend_on(tmp_path: Path) -> None:
     def hashed(**changes) -> str:
         return provenance.describe_run(tmp_path, {**config, **changes}, "")["configuration"]
 
-    assert hashed(device="cuda", data_source="d") == hashed()
+    assert hashed(device="cuda", data_source="d", gpu_memory=0.5) == hashed()
     assert hashed(x={"y": 2}) != hashed()

@@ -1,11 +1,14 @@
 """What a published set says of its making, and that it comes whole or not at all."""
 
+import json
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+import publish_reproduction
 from support.clones import REPOSITORY
 from topography import storage
 from topography.jobs import orphans
@@ -178,6 +181,55 @@ def test_a_path_of_the_machine_is_found_wherever_it_stands(tmp_path: Path) -> No
     (tmp_path / "inner/page.bin").write_bytes(b"\0from /mine/a.npy\xff")
     with pytest.raises(ProvenanceError, match=r"inner/page\.bin names the path /mine/a\.npy"):
         reproduction.refuse_paths(tmp_path, paths)
+
+
+def publish(folder: Path, patch: pytest.MonkeyPatch, seen_in_a_table: str = "") -> str:
+    """Publish a set of one figure of each device; returns its page."""
+    results = folder / "results"
+    for day, device in ((2, "cuda"), (3, "cpu"), (1, "cuda")):
+        origin = {"device": device, "date": f"2026-01-0{day}T00:00:00+00:00"}
+        provenance.write_json(folder / f"fig{day}.json", origin)
+    (folder / "table1.md").write_text(f"made from {seen_in_a_table}")
+    verdicts = pd.DataFrame(
+        [{"settings": "", "network": "fcp", "verdict": "agrees", "fitted": False}]
+    )
+    storage.write_table(folder / "agreement.csv", verdicts)
+    benchmark(results / "benchmarks/find_paths/train/fcp/sgd_test/pairs_0-2.tsv", 72, 36, 20)
+    run = {"commit": "0123abc", "scale": "mine", "dataset": "mnist", "seeds": "fcp sgd 0-1"}
+    provenance.write_json(results / "provenance.json", run)
+    searches = results / "barriers/train/fcp/sgd_test.csv"
+    storage.write_table(searches, pd.DataFrame({"height": [1.0]}))
+    given = {
+        "figures": [folder / f"fig{day}.json" for day in (1, 2, 3)],
+        "tables": [folder / "table1.md"],
+        "agreement": [folder / "agreement.csv"],
+        "searches": [searches],
+        "benchmarks": [*(results / "benchmarks").rglob("*.tsv"), results / "missing.tsv"],
+        "histories": [],
+        "settings": [json.dumps({**CONFIG, "data_source": "/mine/mnist"})],
+        "run": [results / "provenance.json"],
+        "target": [folder / "published"],
+    }
+    words = [word for name, values in given.items() for word in (f"--{name}", *map(str, values))]
+    patch.setattr(sys, "argv", ["publish_reproduction.py", *words])
+    publish_reproduction.main()
+    return (folder / "published/README.md").read_text()
+
+
+def test_a_set_is_of_the_device_and_the_day_of_its_newest_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = publish(tmp_path, monkeypatch)
+    assert "figures up to 2026-01-03" in page
+    assert "trained on cpu" in page
+
+
+def test_a_set_with_a_path_of_this_machine_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ProvenanceError, match=r"tables/table1\.md names the path /mine/mnist"):
+        publish(tmp_path, monkeypatch, seen_in_a_table="/mine/mnist")
+    assert not (tmp_path / "published").exists()
 
 
 def test_a_set_replaces_a_set_whole_or_not_at_all(tmp_path: Path) -> None:
