@@ -62,11 +62,14 @@ class PretendedGpu(TorchDispatchMode):
 
     launches: operations it was asked for, but for views and fresh memory. waits: how often the
     program had to wait for it, to read a number, to select by a mask, or for a copy from one
-    memory to the other. peak_memory: the most bytes that tensors on it have had at a time.
+    memory to the other. memory, peak_memory: bytes that its tensors have, and the most they have
+    had.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int) -> None:
+        """capacity: bytes of memory it has."""
         super().__init__()
+        self.capacity = capacity
         self.launches = 0
         self.waits = 0
         self.memory = 0
@@ -105,12 +108,14 @@ class PretendedGpu(TorchDispatchMode):
 
     def _place(self, value: Tensor) -> GpuTensor:
         """Put the result of an operation on the GPU, where it takes memory as long as it lives."""
-        tensor = GpuTensor(value)
         address, size = value.untyped_storage().data_ptr(), value.untyped_storage().nbytes()
         if address not in self._sharers:
+            if self.memory + size > self.capacity:
+                raise torch.OutOfMemoryError(f"{size} bytes more are too much for a pretended GPU")
             self.memory += size
             self.peak_memory = max(self.peak_memory, self.memory)
         self._sharers[address] = self._sharers.get(address, 0) + 1
+        tensor = GpuTensor(value)
         weakref.finalize(tensor, self._forget, address, size)
         return tensor
 
@@ -155,7 +160,7 @@ def pretended_gpu(monkeypatch: pytest.MonkeyPatch, gibibytes: float = 16) -> Ite
     before = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)
     try:
-        with PretendedGpu() as gpu:
+        with PretendedGpu(int(gibibytes * 2**30)) as gpu:
             yield gpu
     finally:
         torch._C._set_only_lift_cpu_tensors(before)

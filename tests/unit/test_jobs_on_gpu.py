@@ -71,6 +71,19 @@ def test_a_job_ends_where_it_ends_on_a_cpu(scripts: Scripts, job: str) -> None:
     assert_same(written(scripts, script), expected)
 
 
+@pytest.mark.parametrize("scripts", ["fcp"], indirect=True)
+def test_what_is_too_much_for_a_card_is_halved(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three pairs need 12 MB, one takes less than 10."""
+    scripts.run("find_paths", first=0, device="cpu")
+    expected = written(scripts, "find_paths")
+    with pretended_gpu(scripts.patch, gibibytes=0.01):
+        scripts.run("find_paths", first=0)
+    assert "out of memory: going on with 1 at a time" in capsys.readouterr().err
+    assert_same(written(scripts, "find_paths"), expected)
+
+
 class StopError(Exception):
     """Stands for the end of the process."""
 
