@@ -23,8 +23,9 @@ import torch
 from benchmarks.machine import description, matrix_product_rate, seconds_of
 from benchmarks.work import ALL_IMAGES, Work, all_work
 from benchmarks.workers import Workers
-from topography.datasets import read_dataset
+from topography.architectures import get_architecture
 from topography.device import choose_device
+from topography.images import load_images
 from topography.jobs import command_line
 
 # Images measured; the time of each work is proportional to their number, and scaled to 60,000. On a
@@ -60,12 +61,11 @@ def main() -> None:
         "matrix_product_gflops": matrix_product_rate(device) / 1e9,
     }
     rate = machine["matrix_product_gflops"] * 1e9
-    data = read_dataset(args.data, max(counts.values()), 1)
-    images = torch.from_numpy(data.train_images).flatten(1).float() / 255.0
-    labels = torch.from_numpy(data.train_labels).long()
     rows = []
     for name in args.architectures:
-        some = images[: counts[name]], labels[: counts[name]]
+        architecture = get_architecture(name)
+        data, images, _ = load_images(args.data, counts[name], 1, architecture, torch.device("cpu"))
+        some = images, torch.from_numpy(data.train_labels).long()
         there = [tensor.to(device) for tensor in some]
         with Workers(args.cores, name, *some, device) as workers:
             for work in all_work(name, *there):

@@ -15,8 +15,8 @@ import torch
 
 from benchmarks.machine import peak_memory_mb
 from topography.architectures import get_architecture
-from topography.datasets import read_dataset
 from topography.device import set_up_processor
+from topography.images import load_images
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.paths import find_paths
@@ -68,9 +68,8 @@ def measure(
     """Seconds of an iteration of L-BFGS or of an Adam step, these per network and image in us
     (for a path per point too), and the peak memory of this process in MB."""
     set_up_processor(threads=1)
-    dataset = read_dataset(data, images, 1)
-    pixels = torch.from_numpy(dataset.train_images).flatten(1).float() / 255.0
     architecture = get_architecture(name)
+    dataset, pixels, _ = load_images(data, images, 1, architecture, torch.device("cpu"))
     objective = Objective(architecture, pixels, torch.from_numpy(dataset.train_labels).long())
     seconds = _train(objective, networks) if kind == "training" else _search(objective, networks)
     evaluations = networks * images * (1 if kind == "training" else 51)

@@ -18,8 +18,8 @@ import pandas as pd
 import torch
 
 from topography.architectures import get_architecture
-from topography.datasets import read_dataset
 from topography.device import set_up_processor
+from topography.images import load_images
 from topography.jobs.path_searches import PathSettings, find_and_measure, read_pairs, read_weights
 from topography.objective import Objective
 from topography.workflow.configuration import architecture_settings, for_architecture
@@ -87,12 +87,10 @@ def main() -> None:
     for name in args.architectures or config["architectures"]:
         settings = for_architecture(config, name)
         count = args.images or settings["images"]["train"]
-        data = read_dataset(Path(f"results/data/{config['dataset']}.safetensors"), count, 1)
-        landscape = Objective(
-            get_architecture(name, **architecture_settings(config, name)),
-            torch.from_numpy(data.train_images).flatten(1).float().div_(255.0),
-            torch.from_numpy(data.train_labels).long(),
-        )
+        architecture = get_architecture(name, **architecture_settings(config, name))
+        file = Path(f"results/data/{config['dataset']}.safetensors")
+        data, images, _ = load_images(file, count, 1, architecture, torch.device("cpu"))
+        landscape = Objective(architecture, images, torch.from_numpy(data.train_labels).long())
         paths = {key: value for key, value in settings["paths"].items() if key != "landscapes"}
         paths["points"] = paths["fine_points"] = args.points or paths["points"]
         pairs = min(args.pairs or settings["pairs"]["count"], settings["pairs"]["count"])
