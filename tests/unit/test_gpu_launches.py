@@ -1,6 +1,6 @@
 """What a GPU is asked for, counted without one: it does not grow with the number of networks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -21,7 +21,7 @@ BATCHES = (20, 40)  # of networks, more than LeNet has rows
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> PretendedGpu:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedGpu]:
     with pretended_gpu(monkeypatch) as gpu:
         yield gpu
 
