@@ -56,11 +56,8 @@ def main() -> None:
     counts = SHORT_IMAGES if args.short else IMAGES
     if device.type == "cuda":
         counts = dict.fromkeys(IMAGES, ALL_IMAGES)
-    machine = {
-        **description(args.cores, device),
-        "matrix_product_gflops": matrix_product_rate(device) / 1e9,
-    }
-    rate = machine["matrix_product_gflops"] * 1e9
+    rate = matrix_product_rate(device)
+    machine = {**description(args.cores, device), "matrix_product_gflops": rate / 1e9}
     rows = []
     for name in args.architectures:
         architecture = get_architecture(name)

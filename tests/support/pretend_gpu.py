@@ -17,7 +17,9 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from topography.architectures import lstm
+from reference import data
+from topography.architectures import get_architecture, lstm
+from topography.objective import Objective
 
 FRESH_MEMORY = {"empty", "new_empty", "empty_like", "empty_strided", "detach"}
 COPIES = {"_to_copy", "copy_"}
@@ -166,3 +168,9 @@ def pretended_gpu(monkeypatch: pytest.MonkeyPatch, gibibytes: float = 16) -> Ite
         torch._C._set_only_lift_cpu_tensors(before)
         for constant in (lstm._permutation, lstm._factors):  # kept for each device
             constant.cache_clear()
+
+
+def objective_on_gpu(name: str, count: int) -> Objective:
+    """Of an architecture, on so many random images that lie on the pretended GPU."""
+    images, labels = data.random_images(count, dtype=torch.float32)
+    return Objective(get_architecture(name), images.to("cuda"), labels.to("cuda"))

@@ -12,9 +12,7 @@ from benchmarks.__main__ import row, table
 from benchmarks.work import all_work
 from benchmarks.workers import Workers
 from reference import data
-from support.pretend_gpu import pretended_gpu
-from topography.architectures import get_architecture
-from topography.objective import Objective
+from support.pretend_gpu import objective_on_gpu, pretended_gpu
 
 
 @pytest.mark.parametrize("name", ["fcp", "autoencoder", "lenet", "lstm"])
@@ -43,8 +41,7 @@ def test_the_engine_is_measured_on_a_gpu_too(monkeypatch: pytest.MonkeyPatch, na
     monkeypatch.setitem(work.SEEDS, "cuda", 2)
     monkeypatch.setitem(work.PAIRS, "cuda", 1)
     with pretended_gpu(monkeypatch) as gpu:
-        images, labels = data.random_images(64, dtype=torch.float32)
-        objective = Objective(get_architecture(name), images.to("cuda"), labels.to("cuda"))
+        objective = objective_on_gpu(name, 64)
         for engine in work.ENGINES.values():
             before = gpu.launches
             engine(objective)()

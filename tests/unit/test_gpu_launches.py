@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from reference import data
-from support.pretend_gpu import PretendedGpu, pretended_gpu
-from topography.architectures import get_architecture
+from support.pretend_gpu import PretendedGpu, objective_on_gpu, pretended_gpu
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.optimizers.base import Optimizer
@@ -24,11 +23,6 @@ BATCHES = (20, 40)  # of networks, more than LeNet has rows
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedGpu]:
     with pretended_gpu(monkeypatch) as gpu:
         yield gpu
-
-
-def objective_of(name: str) -> Objective:
-    images, labels = data.random_images(IMAGES, dtype=torch.float32)
-    return Objective(get_architecture(name), images.to("cuda"), labels.to("cuda"))
 
 
 def same_networks(objective: Objective, count: int) -> Tensor:
@@ -56,7 +50,7 @@ def epoch(objective: Objective, optimizer: Optimizer, networks: int) -> Callable
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 def test_an_epoch_of_minibatches_waits_once(gpu: PretendedGpu, kind: str, name: str) -> None:
     """For the order of the images; and more networks take no more launches."""
-    objective = objective_of(name)
+    objective = objective_on_gpu(name, IMAGES)
     optimizer = get_optimizer(kind, learning_rate=0.1, batch_size=BATCH_SIZE, epochs=1)
     few, many = (asked_for(gpu, epoch(objective, optimizer, count)) for count in BATCHES)
     assert few == many
@@ -65,7 +59,7 @@ def test_an_epoch_of_minibatches_waits_once(gpu: PretendedGpu, kind: str, name: 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_line_searches_of_many_seeds_wait_no_more_often(gpu: PretendedGpu, name: str) -> None:
-    objective = objective_of(name)
+    objective = objective_on_gpu(name, IMAGES)
     few, many = (
         asked_for(gpu, epoch(objective, get_optimizer("lbfgs", iterations=1), count))
         for count in BATCHES
@@ -76,7 +70,7 @@ def test_line_searches_of_many_seeds_wait_no_more_often(gpu: PretendedGpu, name:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_step_of_paths_waits_once(gpu: PretendedGpu, name: str) -> None:
     """For the weights of its points; and more pairs take no more launches."""
-    objective = objective_of(name)
+    objective = objective_on_gpu(name, IMAGES)
 
     def step(pairs: int) -> Callable[[], object]:
         ends = same_networks(objective, pairs)

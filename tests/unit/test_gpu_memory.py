@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from reference import data
-from support.pretend_gpu import pretended_gpu, use_card
+from support.pretend_gpu import objective_on_gpu, pretended_gpu, use_card
 from topography import device
 from topography.architectures import autoencoder, get_architecture
 from topography.jobs import common
@@ -31,12 +30,11 @@ def test_a_step_of_paths_takes_less_than_a_third_of_the_card(
     monkeypatch: pytest.MonkeyPatch, name: str, gibibytes: float, images: int
 ) -> None:
     """Whatever the number of pairs and images: what is too much at once is cut."""
-    architecture, pairs = get_architecture(name), 3
-    points, labels = data.random_images(images, dtype=torch.float32)
+    pairs = 3
     with pretended_gpu(monkeypatch, gibibytes) as gpu:
-        objective = Objective(architecture, points.to("cuda"), labels.to("cuda"))
+        objective = objective_on_gpu(name, images)
         assert len(objective.chunks(POINTS)) > 1
-        ends = initial_params(architecture, list(range(2 * pairs))).to("cuda").chunk(2)
+        ends = initial_params(objective.architecture, list(range(2 * pairs))).to("cuda").chunk(2)
         coefficients = ends[0].new_zeros(pairs, 10, ends[0].shape[1])
         before = gpu.peak_memory = gpu.memory
         path_losses_and_gradients(objective, *ends, coefficients, POINTS, penalty=1e-4)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from reference.data import REPOSITORY
+from support.interruptions import KilledError
 from support.job_scripts import CONVERGED, OUTPUTS, PATHS, SGD, Scripts
 from support.pretend_gpu import pretended_gpu
 from topography.checkpoint import Checkpoint
@@ -84,10 +85,6 @@ def test_what_is_too_much_for_a_card_is_halved(
     assert_same(written(scripts, "find_paths"), expected)
 
 
-class StopError(Exception):
-    """Stands for the end of the process."""
-
-
 @pytest.mark.parametrize("scripts", ["fcp"], indirect=True)
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize("first", ["cuda", "cpu"])
@@ -99,11 +96,11 @@ def test_a_job_goes_on_on_another_device(scripts: Scripts, job: str, first: str)
 
     def offer_and_stop(checkpoint: Checkpoint, state: Callable[[], tuple]) -> None:
         offer(checkpoint, state)
-        raise StopError
+        raise KilledError
 
     second = {"cuda": "cpu", "cpu": "cuda"}[first]
     with pretended_gpu(scripts.patch) as gpu:
-        with scripts.patch.context() as patch, pytest.raises(StopError):
+        with scripts.patch.context() as patch, pytest.raises(KilledError):
             patch.setattr(Checkpoint, "offer", offer_and_stop)
             scripts.run(script, device=first, **settings)
         assert (gpu.launches > 0) == (first == "cuda")
