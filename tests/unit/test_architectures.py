@@ -11,6 +11,7 @@ from torch import Tensor
 from reference import data, networks
 from support.comparison import relative_error
 from topography.architectures import get_architecture
+from topography.architectures.base import VECTOR, logistic
 from topography.errors import TopographyError
 from topography.randomness import generator
 
@@ -164,6 +165,22 @@ def test_nan_weights_give_nan_and_leave_the_others_alone(name: str) -> None:
     assert math.isnan(losses[1].item())
     assert torch.equal(losses[[0, 2]], expected[[0, 2]])
     assert torch.equal(gradients[[0, 2]], expected_gradients[[0, 2]])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1, 50, 63, 64, 65, 150, 1000])
+def test_last_bits_of_a_logistic_function_do_not_depend_on_where_a_number_lies(
+    size: int, dtype: torch.dtype
+) -> None:
+    """Rows as they come out on their own, and in the middle of others, in place or not."""
+    inputs = 5.0 * torch.randn(3, size, generator=torch.Generator().manual_seed(size), dtype=dtype)
+    results = logistic(inputs, out=torch.empty_like(inputs))
+    assert torch.allclose(results.double(), inputs.double().sigmoid(), rtol=1e-6, atol=0)
+    whole = torch.stack([number.expand(VECTOR) for number in inputs.flatten()]).sigmoid()
+    assert torch.equal(results.flatten(), whole[:, 0])
+    for row in range(3):
+        alone = inputs[row : row + 1].clone()
+        assert torch.equal(logistic(alone, out=alone)[0], results[row])
 
 
 def test_unknown_names_and_settings_are_refused() -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from topography.errors import TopographyError
 
@@ -317,15 +318,17 @@ VECTOR = 64  # a multiple of the numbers that a CPU takes at a time
 
 
 def logistic(x: Tensor, out: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)) of x [B, ...], the last bits of each network its own affair.
+    """1 / (1 + exp(-x)) of contiguous x, whose last bits do not depend on where a number lies.
 
     On a CPU, what is left over when a tensor has been cut into vectors is computed one by one and
-    rounds differently; where that could be a matter of the batch, networks take turns.
+    rounds differently, so it is computed once more as a vector.
     """
-    if x.device.type != "cpu" or x[0].numel() % VECTOR == 0:
+    if x.device.type != "cpu" or x.numel() % VECTOR == 0:
         return torch.sigmoid(x, out=out)
-    for row in range(len(x)):
-        torch.sigmoid(x[row], out=out[row])
+    rest = min(VECTOR, x.numel())
+    last = pad(x.view(-1)[-rest:], (0, VECTOR - rest))  # a copy, as x may be out
+    torch.sigmoid(x, out=out)
+    out.view(-1)[-rest:] = torch.sigmoid(last)[:rest]
     return out
 
 
