@@ -306,7 +306,7 @@ def path_losses_and_gradients(
     # sum_m |w(t_m+1) - w(t_m)|^2 = trace(V' Q V), Q = D' D, for D the differences of the basis
     differences = basis.diff(dim=0)
     quadratic = differences.T @ differences
-    penalty_gradients = 2.0 * penalty * torch.matmul(quadratic[2:], vectors)
+    penalty_gradients = torch.matmul((2.0 * penalty) * quadratic[2:], vectors)
     return share * losses.sum(dim=1), penalty_gradients.add_(gradients[:, 2:], alpha=share)
 
 
