@@ -8,6 +8,7 @@ one batch, as notebooks are written, and batches of 1000, which suit the caches 
 """
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 
@@ -112,10 +113,11 @@ def networks(objective: Objective) -> tuple[list[int], Tensor]:
 def lbfgs_engine(objective: Objective) -> Callable[[], object]:
     """The first iterations of L-BFGS for a few seeds at once."""
     seeds, params = networks(objective)
-    optimizer = get_optimizer("lbfgs", iterations=ITERATIONS)
-    started, _ = optimizer.start(objective, params)
+    ready = get_optimizer("lbfgs", iterations=ITERATIONS)
+    started, _ = ready.start(objective, params)
 
     def iterate() -> None:
+        optimizer = copy(ready)  # still knows where its first gradient was taken
         moving, state = params, started
         for iteration in range(1, ITERATIONS + 1):
             moving, state, _ = optimizer.run_epoch(objective, moving, state, seeds, iteration)
