@@ -5,13 +5,13 @@ points of 300 paths. Work is cut into chunks of images and of networks, small en
 caches and large enough to fill a GPU, so that memory is bounded whatever is asked.
 """
 
+from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from topography.architectures.base import Architecture, BlockwiseArchitecture
+from topography.architectures.base import Architecture, BlockwiseArchitecture, Chunk
 from topography.device import gpu_numbers
 from topography.landscape import Landscape, LinearCombinations
 
@@ -22,14 +22,6 @@ CPU_ACTIVATIONS = 2**23
 CPU_CHUNK_RANGE = (128, 1024)
 # More than this, 1 GiB, a chunk never holds, but for the least there is: one image.
 MOST_ACTIVATIONS = 2**28
-
-
-class Chunk(NamedTuple):
-    """Some of the images, [n, D], their labels, and the pixels beyond which all are zero."""
-
-    images: Tensor
-    labels: Tensor
-    span: slice
 
 
 class Objective(Landscape):
@@ -131,27 +123,20 @@ class Objective(Landscape):
         return self._chunks[size]
 
     def _cut(self, size: int) -> list[Chunk]:
-        by_pixel, labels, firsts, lasts = self._sorted
-        parts = [slice(first, first + size) for first in range(0, self.count, size)]
+        by_pixel, labels = self._sorted
         return [
-            Chunk(
-                by_pixel[:, part].mT,
-                labels[part],
-                slice(firsts[part].min().item(), lasts[part].max().item() + 1),
+            Chunk(images.mT, some_labels)
+            for images, some_labels in zip(
+                by_pixel.split(size, dim=1), labels.split(size), strict=True
             )
-            for part in parts
         ]
 
     @cached_property
-    def _sorted(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Images [D, N] and labels [N], sorted by first pixel, and the first and last pixel [N] of
-        each that is not zero (those of the whole image where all are), on the CPU."""
-        inked = (self.images != 0).to(torch.uint8)
-        firsts = inked.argmax(1)  # the first of the largest
-        lasts = inked.shape[1] - 1 - inked.flip(1).argmax(1)
-        order = firsts.argsort(stable=True)
-        by_pixel = self.images[order].T.contiguous()
-        return by_pixel, self.labels[order], firsts[order].cpu(), lasts[order].cpu()
+    def _sorted(self) -> tuple[Tensor, Tensor]:
+        """Images [D, N] and labels [N], sorted by the first pixel that is not zero."""
+        first = (self.images != 0).to(torch.uint8).argmax(1)  # the first of the largest
+        order = first.argsort(stable=True)
+        return self.images[order].T.contiguous(), self.labels[order]
 
     def _chunk_size(self, points_per_family: int) -> int:
         floats = self._floats_per_image * points_per_family
@@ -164,14 +149,22 @@ class Objective(Landscape):
         size = min(max(CPU_ACTIVATIONS // floats // smallest * smallest, smallest), largest)
         return min(size, max(MOST_ACTIVATIONS // floats, 1))
 
-    def family_chunks(self, families: int, points_per_family: int, images: int) -> list[slice]:
-        """Slices of the families: as many as fit the budget on a GPU, one at a time on a CPU, or
-        all where the architecture cuts its work itself."""
+    def family_chunks(
+        self, families: int, points_per_family: int, images: int, projected: bool
+    ) -> list[slice]:
+        """Slices of the families, as many at a time as fit the budget.
+
+        On a CPU, families that are still to be projected take turns, since the rounding of that
+        product can depend on their number; and those of an architecture that cuts its work itself
+        stay together.
+        """
+        floats = self._floats_per_image * points_per_family * images
         if self.images.device.type != "cpu":
-            floats = self._floats_per_image * points_per_family * images
             chunk = gpu_numbers() // floats
+        elif isinstance(self.architecture, BlockwiseArchitecture):
+            chunk = families
         else:
-            chunk = families if isinstance(self.architecture, BlockwiseArchitecture) else 1
+            chunk = CPU_ACTIVATIONS // floats if projected else 1
         chunk = max(chunk, 1)  # there may be no families
         return [slice(first, first + chunk) for first in range(0, families, chunk)]
 
@@ -195,8 +188,7 @@ class NetworkCombinations(LinearCombinations):
         """Project the vectors on all images now, for many later calls of `losses`."""
         objective = self.landscape
         kept = [
-            objective.architecture.project(self.vectors, chunk.images, chunk.span)
-            for chunk in objective.chunks(1)
+            objective.architecture.project(self.vectors, chunk) for chunk in objective.chunks(1)
         ]
         self._kept = None if None in kept else kept
         return self
@@ -216,17 +208,13 @@ class NetworkCombinations(LinearCombinations):
         indices = list(range(len(self.vectors))) if rows is None else rows.tolist()
         mixing = mixing.expand(len(indices), -1, -1)
         losses = torch.zeros(mixing.shape[:2], dtype=torch.float64, device=self.vectors.device)
-        for number, chunk in enumerate(self._chunks(mixing)):
-            for part in objective.family_chunks(len(indices), mixing.shape[1], len(chunk.images)):
-                families = _as_slice(indices[part])
-                vectors = self.vectors[families]
-                losses[part] += objective.architecture.combination_loss_sums(
-                    vectors,
-                    mixing[part],
-                    self._projections(number, families, vectors, chunk),
-                    chunk.images,
-                    chunk.labels,
-                )
+        for number, chunk, part in self._parts(mixing):
+            families = _as_slice(indices[part])
+            vectors = self.vectors[families]
+            projections = self._projections(number, families, vectors, chunk)
+            losses[part] += objective.architecture.combination_loss_sums(
+                vectors, mixing[part], projections, chunk
+            )
         return losses / objective.count
 
     def losses_and_gradients(self, mixing: Tensor) -> tuple[Tensor, Tensor]:
@@ -234,30 +222,30 @@ class NetworkCombinations(LinearCombinations):
         mixing = mixing.expand(len(self.vectors), -1, -1)
         losses = torch.zeros(mixing.shape[:2], dtype=torch.float64, device=self.vectors.device)
         gradients = torch.zeros_like(self.vectors)
-        for number, chunk in enumerate(self._chunks(mixing)):
-            for part in objective.family_chunks(len(mixing), mixing.shape[1], len(chunk.images)):
-                vectors = self.vectors[part]
-                sums, sum_gradients = objective.architecture.combination_loss_sums_and_gradients(
-                    vectors,
-                    mixing[part],
-                    self._projections(number, part, vectors, chunk),
-                    chunk.images,
-                    chunk.labels,
-                    chunk.span,
-                )
-                losses[part] += sums
-                gradients[part] += sum_gradients
+        for number, chunk, part in self._parts(mixing):
+            vectors = self.vectors[part]
+            projections = self._projections(number, part, vectors, chunk)
+            sums, sum_gradients = objective.architecture.combination_loss_sums_and_gradients(
+                vectors, mixing[part], projections, chunk
+            )
+            losses[part] += sums
+            gradients[part] += sum_gradients
         return losses / objective.count, gradients.div_(objective.count)
 
-    def _chunks(self, mixing: Tensor) -> list[Chunk]:
-        """The image chunks to go through; those of the kept projections where there are any."""
-        return self.landscape.chunks(1 if self._kept is not None else mixing.shape[1])
+    def _parts(self, mixing: Tensor) -> Iterator[tuple[int, Chunk, slice]]:
+        """The work for mixing [A, M, K], cut: chunks of images by their numbers, those of the kept
+        projections where there are any; and of each, slices of the families."""
+        families, points, _ = mixing.shape
+        kept = self._kept is not None
+        for number, chunk in enumerate(self.landscape.chunks(1 if kept else points)):
+            for part in self.landscape.family_chunks(families, points, len(chunk.images), kept):
+                yield number, chunk, part
 
     def _projections(
         self, number: int, families: slice | list[int], vectors: Tensor, chunk: Chunk
     ) -> Tensor | None:
         if self._kept is None:
-            return self.landscape.architecture.project(vectors, chunk.images, chunk.span)
+            return self.landscape.architecture.project(vectors, chunk)
         return self._kept[number][families]
 
 

@@ -251,7 +251,7 @@ def loss_and_gradient(
 def _pixels(objective: Objective, points: int) -> float:
     """Pixels that a first layer meets, on average over the images."""
     chunks = objective.chunks(points)
-    met = sum((chunk.span.stop - chunk.span.start) * len(chunk.images) for chunk in chunks)
+    met = sum(len(chunk.pixels) * len(chunk.images) for chunk in chunks)
     return met / objective.count
 
 

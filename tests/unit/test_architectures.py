@@ -11,7 +11,7 @@ from torch import Tensor
 from reference import data, networks
 from support.comparison import relative_error
 from topography.architectures import get_architecture
-from topography.architectures.base import VECTOR, logistic
+from topography.architectures.base import VECTOR, Chunk, logistic
 from topography.errors import TopographyError
 from topography.randomness import generator
 
@@ -181,6 +181,14 @@ def test_last_bits_of_a_logistic_function_do_not_depend_on_where_a_number_lies(
     for row in range(3):
         alone = inputs[row : row + 1].clone()
         assert torch.equal(logistic(alone, out=alone)[0], results[row])
+
+
+def test_a_chunk_knows_the_pixels_that_any_of_its_images_has() -> None:
+    images = torch.tensor([[0.0, 0.5, 0.0, -1.0], [0.0, 0.0, 0.0, 0.25]])
+    chunk = Chunk(images, torch.tensor([3, 4]))
+    assert chunk.pixels.tolist() == [1, 3]
+    assert torch.equal(chunk.ink, images[:, [1, 3]])
+    assert Chunk(torch.zeros(2, 4), chunk.labels).ink.shape == (2, 0)
 
 
 def test_unknown_names_and_settings_are_refused() -> None:

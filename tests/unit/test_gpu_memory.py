@@ -51,7 +51,7 @@ def test_chunks_and_families_fill_a_sixteenth_of_the_card(
     budget = gibibytes * 2**30 / 16 / 4
     chunk = objective._chunk_size(POINTS)
     assert budget / floats - 1 < chunk <= budget / floats
-    families = objective.family_chunks(1000, POINTS, 100)
+    families = objective.family_chunks(1000, POINTS, 100, projected=False)
     size = families[0].stop - families[0].start
     assert 0.5 * budget < size * floats * 100 <= budget
 

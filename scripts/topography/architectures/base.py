@@ -9,6 +9,8 @@ weight matrices as PyTorch stores them, and elementwise work runs over contiguou
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -18,7 +20,9 @@ from torch.nn.functional import pad
 from topography.errors import TopographyError
 
 PIXELS = 784
-ALL_PIXELS = slice(None)
+
+# Numbers that the layers behind a dense first one hold at a time on a CPU.
+CPU_HEAD_ACTIVATIONS = 2**21
 
 
 class Parameter(NamedTuple):
@@ -31,6 +35,25 @@ class Parameter(NamedTuple):
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some images [n, D], a view of [D, n] since activations are feature-major, and their labels
+    [n]."""
+
+    images: Tensor
+    labels: Tensor
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """The pixels that are not zero in all of the images, [d]."""
+        return (self.images != 0).any(0).nonzero().squeeze(1)
+
+    @cached_property
+    def ink(self) -> Tensor:
+        """The images at these pixels, [n, d], a view of [d, n]."""
+        return self.images.mT.index_select(0, self.pixels).mT
 
 
 class Architecture(ABC):
@@ -90,44 +113,30 @@ class Architecture(ABC):
     ) -> tuple[Tensor, Tensor]:
         """Loss sums [B], float64, and their gradients [B, P]; arguments as for `loss_sums`."""
 
-    def project(self, vectors: Tensor, images: Tensor, span: slice = ALL_PIXELS) -> Tensor | None:
-        """What can be computed of vectors [b, K, P] before they are mixed; None if nothing.
-
-        images: [n, D]; span: pixels outside of it are zero in all of them.
-        """
+    def project(self, vectors: Tensor, chunk: Chunk) -> Tensor | None:
+        """What can be computed of vectors [b, K, P] before they are mixed; None if nothing."""
         return None
 
     def combination_loss_sums(
-        self,
-        vectors: Tensor,
-        mixing: Tensor,
-        projections: Tensor | None,
-        images: Tensor,
-        labels: Tensor,
+        self, vectors: Tensor, mixing: Tensor, projections: Tensor | None, chunk: Chunk
     ) -> Tensor:
         """Loss sums [b, M], float64, of the networks mixing @ vectors.
 
-        vectors: [b, K, P]; mixing: [b, M, K]; projections: `project(vectors, images)`; images: [n,
-        D].
+        vectors: [b, K, P]; mixing: [b, M, K]; projections: `project(vectors, chunk)`.
         """
         points = torch.bmm(mixing, vectors)
-        return self.loss_sums(points.flatten(0, 1), images, labels).view(points.shape[:2])
+        losses = self.loss_sums(points.flatten(0, 1), chunk.images, chunk.labels)
+        return losses.view(points.shape[:2])
 
     def combination_loss_sums_and_gradients(
-        self,
-        vectors: Tensor,
-        mixing: Tensor,
-        projections: Tensor | None,
-        images: Tensor,
-        labels: Tensor,
-        span: slice = ALL_PIXELS,
+        self, vectors: Tensor, mixing: Tensor, projections: Tensor | None, chunk: Chunk
     ) -> tuple[Tensor, Tensor]:
-        """Loss sums [b, M], and the gradients of their sum over m for the vectors, [b, K, P].
-
-        span: pixels of the images outside of it are zero.
-        """
+        """Loss sums [b, M], and the gradients of their sum over m for the vectors, [b, K, P];
+        arguments as for `combination_loss_sums`."""
         points = torch.bmm(mixing, vectors)
-        losses, gradients = self.loss_sums_and_gradients(points.flatten(0, 1), images, labels)
+        losses, gradients = self.loss_sums_and_gradients(
+            points.flatten(0, 1), chunk.images, chunk.labels
+        )
         return losses.view(points.shape[:2]), torch.bmm(mixing.mT, gradients.view(points.shape))
 
 
@@ -230,48 +239,55 @@ class DenseInputArchitecture(Architecture):
         losses, feature_gradients, head_gradients = self.head_loss_sums_and_gradients(
             self._features(params, images), params[:, self.input_size :], images, labels
         )
-        return losses, self._join(feature_gradients, head_gradients, images, ALL_PIXELS)
+        return losses, self._join(feature_gradients, head_gradients, images)
 
-    def project(self, vectors: Tensor, images: Tensor, span: slice = ALL_PIXELS) -> Tensor:
+    def project(self, vectors: Tensor, chunk: Chunk) -> Tensor:
         """Features of the vectors [b, K, P] themselves: [b, K, F, n]."""
-        features = self._features(vectors.flatten(0, 1), images, span)
+        features = self._features(vectors.flatten(0, 1), chunk.ink, chunk.pixels)
         return features.unflatten(0, vectors.shape[:2])
 
     def combination_loss_sums(
-        self,
-        vectors: Tensor,
-        mixing: Tensor,
-        projections: Tensor | None,
-        images: Tensor,
-        labels: Tensor,
+        self, vectors: Tensor, mixing: Tensor, projections: Tensor | None, chunk: Chunk
     ) -> Tensor:
         features, head_params = self._mix(vectors, mixing, projections)
-        return self.head_loss_sums(features, head_params, images, labels).view(mixing.shape[:2])
+        losses = features.new_empty(len(features), dtype=torch.float64)
+        for few in self._few_networks(features):
+            losses[few] = self.head_loss_sums(
+                features[few], head_params[few], chunk.images, chunk.labels
+            )
+        return losses.view(mixing.shape[:2])
 
     def combination_loss_sums_and_gradients(
-        self,
-        vectors: Tensor,
-        mixing: Tensor,
-        projections: Tensor | None,
-        images: Tensor,
-        labels: Tensor,
-        span: slice = ALL_PIXELS,
+        self, vectors: Tensor, mixing: Tensor, projections: Tensor | None, chunk: Chunk
     ) -> tuple[Tensor, Tensor]:
         features, head_params = self._mix(vectors, mixing, projections)
-        losses, feature_gradients, head_gradients = self.head_loss_sums_and_gradients(
-            features, head_params, images, labels
-        )
+        losses = features.new_empty(len(features), dtype=torch.float64)
+        for few in self._few_networks(features):  # gradients take the place of what they are for
+            losses[few], features[few], head_params[few] = self.head_loss_sums_and_gradients(
+                features[few], head_params[few], chunk.images, chunk.labels
+            )
         back = mixing.mT  # [b, K, M]
-        feature_gradients = torch.bmm(back, feature_gradients.view(*mixing.shape[:2], -1))
-        head_gradients = torch.bmm(back, head_gradients.view(*mixing.shape[:2], -1))
+        feature_gradients = torch.bmm(back, features.view(*mixing.shape[:2], -1))
+        head_gradients = torch.bmm(back, head_params.view(*mixing.shape[:2], -1))
         feature_gradients = feature_gradients.view(-1, *features.shape[1:])
-        gradients = self._join(feature_gradients, head_gradients.flatten(0, 1), images, span)
+        gradients = self._join(
+            feature_gradients, head_gradients.flatten(0, 1), chunk.ink, chunk.pixels
+        )
         return losses.view(mixing.shape[:2]), gradients.view(vectors.shape)
 
-    def _features(self, params: Tensor, images: Tensor, span: slice = ALL_PIXELS) -> Tensor:
-        """First layer's output [B, F, n] of params [B, P]."""
+    def _few_networks(self, features: Tensor) -> list[slice]:
+        """Slices of the networks of features [B, F, n]: on a CPU, as many as its caches hold."""
+        networks, _, count = features.shape
+        few = networks
+        if features.device.type == "cpu":
+            few = max(CPU_HEAD_ACTIVATIONS // (self.activation_floats * count), 1)
+        return [slice(first, first + few) for first in range(0, networks, few)]
+
+    def _features(self, params: Tensor, images: Tensor, pixels: Tensor | None = None) -> Tensor:
+        """First layer's output [B, F, n] of params [B, P]; pixels: those the images are of [d]."""
         weights = params[:, : self.input_size].unflatten(1, self.parameters[0].shape)
-        weights, images = weights[..., span], images[..., span]
+        if pixels is not None:
+            weights = weights.index_select(2, pixels)
         if images.dim() == 2:  # shared images: one large product
             return (weights.flatten(0, 1) @ images.T).unflatten(0, weights.shape[:2])
         return torch.bmm(weights, images.mT)
@@ -285,22 +301,25 @@ class DenseInputArchitecture(Architecture):
         return features, torch.bmm(mixing, vectors[..., self.input_size :]).flatten(0, 1)
 
     def _join(
-        self, feature_gradients: Tensor, head_gradients: Tensor, images: Tensor, span: slice
+        self,
+        feature_gradients: Tensor,
+        head_gradients: Tensor,
+        images: Tensor,
+        pixels: Tensor | None = None,
     ) -> Tensor:
         """Gradients [B, P], from those for the features [B, F, n] and for the head."""
-        networks, weights_shape = len(head_gradients), self.parameters[0].shape
+        networks = len(head_gradients)
         gradients = head_gradients.new_empty(networks, self.parameter_count)
         gradients[:, self.input_size :] = head_gradients
-        weights = gradients[:, : self.input_size].unflatten(1, weights_shape)
-        images = images[..., span]
+        weights = gradients[:, : self.input_size].unflatten(1, self.parameters[0].shape)
         if images.dim() == 2:
             product = (feature_gradients.flatten(0, 1) @ images).unflatten(0, (networks, -1))
         else:
             product = torch.bmm(feature_gradients, images)
-        first, stop, _ = span.indices(weights.shape[2])
-        weights[..., :first] = 0.0
-        weights[..., first:stop] = product
-        weights[..., stop:] = 0.0
+        if pixels is None:
+            weights.copy_(product)
+        else:
+            weights.zero_().index_add_(2, pixels, product)
         return gradients
 
 

@@ -288,11 +288,13 @@ def _path_vectors(architecture: Architecture, terms: int, fine_points: int) -> i
 
 
 def _images_memory(architecture: Architecture, settings: Settings, device: str) -> int:
-    """Bytes of the images as numbers, as they come and sorted, and, in main memory, of the dataset
-    while it is checked."""
+    """Bytes of the images as numbers, as they come, sorted and, for a dense first layer, without
+    blank pixels; and, in main memory, of the dataset while it is checked."""
     images = settings["images"]["train"] + settings["images"]["test"]
+    copies = 3 if isinstance(architecture, DenseInputArchitecture) else 2
     dataset = DATASET_IMAGES * (1 + architecture.image_size)  # bytes in its file, with labels
-    return 2 * images * architecture.image_size * FLOAT + (2 * dataset if device == "cpu" else 0)
+    numbers = copies * images * architecture.image_size
+    return numbers * FLOAT + (2 * dataset if device == "cpu" else 0)
 
 
 def _activations_memory(architecture: Architecture, points: int, device: str) -> int:
