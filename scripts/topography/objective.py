@@ -225,11 +225,9 @@ class NetworkCombinations(LinearCombinations):
         for number, chunk, part in self._parts(mixing):
             vectors = self.vectors[part]
             projections = self._projections(number, part, vectors, chunk)
-            sums, sum_gradients = objective.architecture.combination_loss_sums_and_gradients(
-                vectors, mixing[part], projections, chunk
+            losses[part] += objective.architecture.add_combination_gradients(
+                vectors, mixing[part], projections, chunk, gradients[part]
             )
-            losses[part] += sums
-            gradients[part] += sum_gradients
         return losses / objective.count, gradients.div_(objective.count)
 
     def _parts(self, mixing: Tensor) -> Iterator[tuple[int, Chunk, slice]]:

@@ -128,16 +128,22 @@ class Architecture(ABC):
         losses = self.loss_sums(points.flatten(0, 1), chunk.images, chunk.labels)
         return losses.view(points.shape[:2])
 
-    def combination_loss_sums_and_gradients(
-        self, vectors: Tensor, mixing: Tensor, projections: Tensor | None, chunk: Chunk
-    ) -> tuple[Tensor, Tensor]:
-        """Loss sums [b, M], and the gradients of their sum over m for the vectors, [b, K, P];
-        arguments as for `combination_loss_sums`."""
+    def add_combination_gradients(
+        self,
+        vectors: Tensor,
+        mixing: Tensor,
+        projections: Tensor | None,
+        chunk: Chunk,
+        gradients: Tensor,
+    ) -> Tensor:
+        """Loss sums as above; adds the gradients of their sum over m, for the vectors, to
+        `gradients` [b, K, P]."""
         points = torch.bmm(mixing, vectors)
-        losses, gradients = self.loss_sums_and_gradients(
+        losses, of_points = self.loss_sums_and_gradients(
             points.flatten(0, 1), chunk.images, chunk.labels
         )
-        return losses.view(points.shape[:2]), torch.bmm(mixing.mT, gradients.view(points.shape))
+        gradients.baddbmm_(mixing.mT, of_points.view(points.shape))
+        return losses.view(points.shape[:2])
 
 
 class BlockwiseArchitecture(Architecture):
@@ -230,67 +236,73 @@ class DenseInputArchitecture(Architecture):
         """Loss sums [B], and gradients for the features and for the head parameters."""
 
     def loss_sums(self, params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        features = self._features(params, images)
+        features = _dense(self._first_weights(params), images)
         return self.head_loss_sums(features, params[:, self.input_size :], images, labels)
 
     def loss_sums_and_gradients(
         self, params: Tensor, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        losses, feature_gradients, head_gradients = self.head_loss_sums_and_gradients(
-            self._features(params, images), params[:, self.input_size :], images, labels
+        features = _dense(self._first_weights(params), images)
+        losses, of_features, of_head = self.head_loss_sums_and_gradients(
+            features, params[:, self.input_size :], images, labels
         )
-        return losses, self._join(feature_gradients, head_gradients, images)
+        gradients = torch.empty_like(params)
+        self._first_weights(gradients).copy_(_dense(of_features, images.mT))
+        gradients[:, self.input_size :] = of_head
+        return losses, gradients
 
     def project(self, vectors: Tensor, chunk: Chunk) -> Tensor:
         """Features of the vectors [b, K, P] themselves: [b, K, F, n]."""
-        features = self._features(vectors.flatten(0, 1), chunk.ink, chunk.pixels)
-        return features.unflatten(0, vectors.shape[:2])
+        weights = self._first_weights(vectors.flatten(0, 1)).index_select(2, chunk.pixels)
+        return _dense(weights, chunk.ink).unflatten(0, vectors.shape[:2])
 
     def combination_loss_sums(
         self, vectors: Tensor, mixing: Tensor, projections: Tensor | None, chunk: Chunk
     ) -> Tensor:
-        features, head_params = self._mix(vectors, mixing, projections)
-        losses = features.new_empty(len(features), dtype=torch.float64)
-        for few in self._few_networks(features):
-            losses[few] = self.head_loss_sums(
-                features[few], head_params[few], chunk.images, chunk.labels
+        losses = vectors.new_empty(mixing.shape[:2], dtype=torch.float64)
+        for few in self._few_points(mixing, chunk):
+            features, head_params = self._mix(vectors, mixing[:, few], projections)
+            sums = self.head_loss_sums(features, head_params, chunk.images, chunk.labels)
+            losses[:, few] = sums.view(len(vectors), -1)
+        return losses
+
+    def add_combination_gradients(
+        self,
+        vectors: Tensor,
+        mixing: Tensor,
+        projections: Tensor | None,
+        chunk: Chunk,
+        gradients: Tensor,
+    ) -> Tensor:
+        assert projections is not None
+        losses = vectors.new_empty(mixing.shape[:2], dtype=torch.float64)
+        feature_gradients = torch.zeros_like(projections)
+        head_gradients = gradients[..., self.input_size :]
+        for few in self._few_points(mixing, chunk):
+            features, head_params = self._mix(vectors, mixing[:, few], projections)
+            sums, of_features, of_head = self.head_loss_sums_and_gradients(
+                features, head_params, chunk.images, chunk.labels
             )
-        return losses.view(mixing.shape[:2])
+            losses[:, few] = sums.view(len(vectors), -1)
+            back = mixing[:, few].mT  # [b, K, m]
+            shape = len(vectors), back.shape[2], -1
+            feature_gradients.flatten(2).baddbmm_(back, of_features.view(shape))
+            head_gradients.baddbmm_(back, of_head.view(shape))
+        products = _dense(feature_gradients.flatten(0, 1), chunk.ink.mT)
+        weight_gradients = self._first_weights(gradients.flatten(0, 1))
+        weight_gradients.index_add_(2, chunk.pixels, products)
+        return losses
 
-    def combination_loss_sums_and_gradients(
-        self, vectors: Tensor, mixing: Tensor, projections: Tensor | None, chunk: Chunk
-    ) -> tuple[Tensor, Tensor]:
-        features, head_params = self._mix(vectors, mixing, projections)
-        losses = features.new_empty(len(features), dtype=torch.float64)
-        for few in self._few_networks(features):  # gradients take the place of what they are for
-            losses[few], features[few], head_params[few] = self.head_loss_sums_and_gradients(
-                features[few], head_params[few], chunk.images, chunk.labels
-            )
-        back = mixing.mT  # [b, K, M]
-        feature_gradients = torch.bmm(back, features.view(*mixing.shape[:2], -1))
-        head_gradients = torch.bmm(back, head_params.view(*mixing.shape[:2], -1))
-        feature_gradients = feature_gradients.view(-1, *features.shape[1:])
-        gradients = self._join(
-            feature_gradients, head_gradients.flatten(0, 1), chunk.ink, chunk.pixels
-        )
-        return losses.view(mixing.shape[:2]), gradients.view(vectors.shape)
+    def _few_points(self, mixing: Tensor, chunk: Chunk) -> list[slice]:
+        """Slices of the M points of mixing [b, M, K]: on a CPU, as many as its caches hold."""
+        points = few = mixing.shape[1]
+        if mixing.device.type == "cpu":
+            few = max(CPU_HEAD_ACTIVATIONS // (self.activation_floats * len(chunk.images)), 1)
+        return [slice(first, first + few) for first in range(0, points, few)]
 
-    def _few_networks(self, features: Tensor) -> list[slice]:
-        """Slices of the networks of features [B, F, n]: on a CPU, as many as its caches hold."""
-        networks, _, count = features.shape
-        few = networks
-        if features.device.type == "cpu":
-            few = max(CPU_HEAD_ACTIVATIONS // (self.activation_floats * count), 1)
-        return [slice(first, first + few) for first in range(0, networks, few)]
-
-    def _features(self, params: Tensor, images: Tensor, pixels: Tensor | None = None) -> Tensor:
-        """First layer's output [B, F, n] of params [B, P]; pixels: those the images are of [d]."""
-        weights = params[:, : self.input_size].unflatten(1, self.parameters[0].shape)
-        if pixels is not None:
-            weights = weights.index_select(2, pixels)
-        if images.dim() == 2:  # shared images: one large product
-            return (weights.flatten(0, 1) @ images.T).unflatten(0, weights.shape[:2])
-        return torch.bmm(weights, images.mT)
+    def _first_weights(self, params: Tensor) -> Tensor:
+        """View of the weights of the first layer, [B, F, D], in params [B, P]."""
+        return params[:, : self.input_size].unflatten(1, self.parameters[0].shape)
 
     def _mix(
         self, vectors: Tensor, mixing: Tensor, projections: Tensor | None
@@ -300,27 +312,12 @@ class DenseInputArchitecture(Architecture):
         features = torch.bmm(mixing, projections.flatten(2)).view(-1, *projections.shape[2:])
         return features, torch.bmm(mixing, vectors[..., self.input_size :]).flatten(0, 1)
 
-    def _join(
-        self,
-        feature_gradients: Tensor,
-        head_gradients: Tensor,
-        images: Tensor,
-        pixels: Tensor | None = None,
-    ) -> Tensor:
-        """Gradients [B, P], from those for the features [B, F, n] and for the head."""
-        networks = len(head_gradients)
-        gradients = head_gradients.new_empty(networks, self.parameter_count)
-        gradients[:, self.input_size :] = head_gradients
-        weights = gradients[:, : self.input_size].unflatten(1, self.parameters[0].shape)
-        if images.dim() == 2:
-            product = (feature_gradients.flatten(0, 1) @ images).unflatten(0, (networks, -1))
-        else:
-            product = torch.bmm(feature_gradients, images)
-        if pixels is None:
-            weights.copy_(product)
-        else:
-            weights.zero_().index_add_(2, pixels, product)
-        return gradients
+
+def _dense(weights: Tensor, inputs: Tensor) -> Tensor:
+    """weights [B, F, d] times inputs [n, d] or, each network its own, [B, n, d]: [B, F, n]."""
+    if inputs.dim() == 2:  # one large product
+        return (weights.flatten(0, 1) @ inputs.T).unflatten(0, weights.shape[:2])
+    return torch.bmm(weights, inputs.mT)
 
 
 class Activation(NamedTuple):
