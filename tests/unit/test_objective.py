@@ -368,6 +368,20 @@ def test_any_differentiable_function_is_a_landscape() -> None:
     assert torch.allclose(gradients, mixing.mT @ point_gradients.view(2, 5, 3), rtol=1e-12)
 
 
+def test_families_share_calls_on_a_cpu_once_they_are_projected() -> None:
+    objective = make_objective("fcp")
+    many, floats = 1000, objective.architecture.activation_floats * objective.count
+    take_turns = objective.family_chunks(many, 1, objective.count, projected=False)
+    assert take_turns == [slice(row, row + 1) for row in range(many)]
+    together = objective.family_chunks(many, 1, objective.count, projected=True)
+    assert [part.start for part in together[1:]] == [part.stop for part in together[:-1]]
+    assert together[0].start == 0
+    assert together[-1].stop >= many
+    for part in together:
+        largest = (part.stop - part.start) * floats
+        assert objective_module.CPU_ACTIVATIONS / 2 < largest <= objective_module.CPU_ACTIVATIONS
+
+
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("name", ["fcp", "autoencoder"])
 def test_pixels_that_are_zero_in_a_chunk_change_nothing(name: str) -> None:

@@ -47,7 +47,7 @@ class Chunk:
 
     @cached_property
     def pixels(self) -> Tensor:
-        """The pixels that are not zero in all of the images, [d]."""
+        """Indices of the pixels where any of the images is not zero, [d]."""
         return (self.images != 0).any(0).nonzero().squeeze(1)
 
     @cached_property
@@ -276,7 +276,7 @@ class DenseInputArchitecture(Architecture):
     ) -> Tensor:
         assert projections is not None
         losses = vectors.new_empty(mixing.shape[:2], dtype=torch.float64)
-        feature_gradients = torch.zeros_like(projections)
+        feature_gradients = torch.zeros_like(projections.flatten(2))
         head_gradients = gradients[..., self.input_size :]
         for few in self._few_points(mixing, chunk):
             features, head_params = self._mix(vectors, mixing[:, few], projections)
@@ -286,10 +286,11 @@ class DenseInputArchitecture(Architecture):
             losses[:, few] = sums.view(len(vectors), -1)
             back = mixing[:, few].mT  # [b, K, m]
             shape = len(vectors), back.shape[2], -1
-            feature_gradients.flatten(2).baddbmm_(back, of_features.view(shape))
+            feature_gradients.baddbmm_(back, of_features.view(shape))
             head_gradients.baddbmm_(back, of_head.view(shape))
-        products = _dense(feature_gradients.flatten(0, 1), chunk.ink.mT)
-        weight_gradients = self._first_weights(gradients.flatten(0, 1))
+        feature_gradients = feature_gradients.view(-1, *projections.shape[2:])
+        products = _dense(feature_gradients, chunk.ink.mT)
+        weight_gradients = self._first_weights(gradients.view(-1, self.parameter_count))
         weight_gradients.index_add_(2, chunk.pixels, products)
         return losses
 
