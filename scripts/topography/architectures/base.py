@@ -259,12 +259,12 @@ class DenseInputArchitecture(Architecture):
     def combination_loss_sums(
         self, vectors: Tensor, mixing: Tensor, projections: Tensor | None, chunk: Chunk
     ) -> Tensor:
-        losses = vectors.new_empty(mixing.shape[:2], dtype=torch.float64)
+        losses = []
         for few in self._few_points(mixing, chunk):
-            features, head_params = self._mix(vectors, mixing[:, few], projections)
+            features, head_params = self._mix(vectors, few, projections)
             sums = self.head_loss_sums(features, head_params, chunk.images, chunk.labels)
-            losses[:, few] = sums.view(len(vectors), -1)
-        return losses
+            losses.append(sums.view(few.shape[:2]))
+        return torch.cat(losses, dim=1)
 
     def add_combination_gradients(
         self,
@@ -275,31 +275,29 @@ class DenseInputArchitecture(Architecture):
         gradients: Tensor,
     ) -> Tensor:
         assert projections is not None
-        losses = vectors.new_empty(mixing.shape[:2], dtype=torch.float64)
+        losses = []
         feature_gradients = torch.zeros_like(projections.flatten(2))
         head_gradients = gradients[..., self.input_size :]
         for few in self._few_points(mixing, chunk):
-            features, head_params = self._mix(vectors, mixing[:, few], projections)
+            features, head_params = self._mix(vectors, few, projections)
             sums, of_features, of_head = self.head_loss_sums_and_gradients(
                 features, head_params, chunk.images, chunk.labels
             )
-            losses[:, few] = sums.view(len(vectors), -1)
-            back = mixing[:, few].mT  # [b, K, m]
-            shape = len(vectors), back.shape[2], -1
-            feature_gradients.baddbmm_(back, of_features.view(shape))
-            head_gradients.baddbmm_(back, of_head.view(shape))
+            losses.append(sums.view(few.shape[:2]))
+            feature_gradients.baddbmm_(few.mT, of_features.view(*few.shape[:2], -1))
+            head_gradients.baddbmm_(few.mT, of_head.view(*few.shape[:2], -1))
         feature_gradients = feature_gradients.view(-1, *projections.shape[2:])
         products = _dense(feature_gradients, chunk.ink.mT)
         weight_gradients = self._first_weights(gradients.view(-1, self.parameter_count))
         weight_gradients.index_add_(2, chunk.pixels, products)
-        return losses
+        return torch.cat(losses, dim=1)
 
-    def _few_points(self, mixing: Tensor, chunk: Chunk) -> list[slice]:
-        """Slices of the M points of mixing [b, M, K]: on a CPU, as many as its caches hold."""
-        points = few = mixing.shape[1]
-        if mixing.device.type == "cpu":
-            few = max(CPU_HEAD_ACTIVATIONS // (self.activation_floats * len(chunk.images)), 1)
-        return [slice(first, first + few) for first in range(0, points, few)]
+    def _few_points(self, mixing: Tensor, chunk: Chunk) -> tuple[Tensor, ...]:
+        """Parts [b, m, K] of mixing [b, M, K]: on a CPU, as many points as its caches hold."""
+        if mixing.device.type != "cpu":
+            return (mixing,)
+        few = CPU_HEAD_ACTIVATIONS // (self.activation_floats * len(chunk.images))
+        return mixing.split(max(few, 1), dim=1)
 
     def _first_weights(self, params: Tensor) -> Tensor:
         """View of the weights of the first layer, [B, F, D], in params [B, P]."""
