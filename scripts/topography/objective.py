@@ -5,6 +5,7 @@ points of 300 paths. Work is cut into chunks of images and of networks, small en
 caches and large enough to fill a GPU, so that memory is bounded whatever is asked.
 """
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -114,8 +115,8 @@ class Objective(Landscape):
     def chunks(self, points_per_family: int) -> list[Chunk]:
         """All images, cut such that the activations of one family stay within the budget.
 
-        Images come in the order of their first pixel that is not zero, so that those of a chunk
-        have many zeros in common, and as a view of [D, n]: activations are feature-major.
+        Images come in an order such that those of a chunk have many zeros in common, and as a view
+        of [D, n]: activations are feature-major.
         """
         size = self._chunk_size(points_per_family)
         if size not in self._chunks:
@@ -133,9 +134,8 @@ class Objective(Landscape):
 
     @cached_property
     def _sorted(self) -> tuple[Tensor, Tensor]:
-        """Images [D, N] and labels [N], sorted by the first pixel that is not zero."""
-        first = (self.images != 0).to(torch.uint8).argmax(1)  # the first of the largest
-        order = first.argsort(stable=True)
+        """Images [D, N] and labels [N], sorted by where the blank margins end."""
+        order = _order_by_margins(self.images)
         return self.images[order].T.contiguous(), self.labels[order]
 
     def _chunk_size(self, points_per_family: int) -> int:
@@ -245,6 +245,24 @@ class NetworkCombinations(LinearCombinations):
         if self._kept is None:
             return self.landscape.architecture.project(vectors, chunk)
         return self._kept[number][families]
+
+
+def _order_by_margins(images: Tensor) -> Tensor:
+    """Indices [N] that put images [N, D] with like margins, rows and columns of zeros, together.
+
+    Sorted by the margin at the top, those of one height by that on the left, then right and bottom;
+    to and fro, as a Gray code counts, so that neighbours are alike also where a margin changes.
+    """
+    side = math.isqrt(images.shape[1])
+    height = side if side**2 == images.shape[1] else 1
+    ink = (images != 0).unflatten(1, (height, -1))
+    rows, columns = ink.any(2), ink.any(1)
+    place = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    for lines in (rows, columns, columns.flip(1), rows.flip(1)):
+        margin = lines.to(torch.uint8).argmax(1)  # the first of the largest
+        last = lines.shape[1] - 1
+        place = (last + 1) * place + torch.where(place % 2 == 1, last - margin, margin)
+    return place.argsort(stable=True)
 
 
 def _as_slice(indices: list[int]) -> slice | list[int]:

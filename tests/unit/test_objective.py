@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
@@ -380,6 +382,32 @@ def test_families_share_calls_on_a_cpu_once_they_are_projected() -> None:
     for part in together:
         largest = (part.stop - part.start) * floats
         assert objective_module.CPU_ACTIVATIONS / 2 < largest <= objective_module.CPU_ACTIVATIONS
+
+
+def test_images_come_in_an_order_in_which_one_margin_changes_at_a_time() -> None:
+    boxes = [tuple(box) for box in itertools.product((0, 1), repeat=4)]  # the margins of each
+    images = torch.zeros(len(boxes), 28, 28)
+    for image, (top, left, right, bottom) in zip(images, boxes, strict=True):
+        image[top : 28 - bottom, left : 28 - right] = 1.0
+    shuffled = torch.randperm(len(boxes), generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(len(boxes))[shuffled]
+    (chunk,) = Objective(get_architecture("fcp"), images[shuffled].flatten(1), labels).chunks(1)
+    assert sorted(chunk.labels.tolist()) == labels.sort().values.tolist()
+    assert torch.equal(chunk.images, images[chunk.labels].flatten(1))
+    in_order = [boxes[label] for label in chunk.labels.tolist()]
+    for box, following in itertools.pairwise(in_order):
+        assert sum(one != other for one, other in zip(box, following, strict=True)) == 1
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_images_that_are_not_square_are_sorted_as_rows() -> None:
+    images, labels = data.random_images(IMAGES, seed=3)
+    wide = images[:, :770].clone()  # 27.7 squared
+    for number, image in enumerate(wide):
+        image[: 50 * (number % 7)] = 0.0
+    chunks = Objective(get_architecture("mlp", inputs=770), wide, labels).chunks(1)
+    margins = torch.cat([chunk.images for chunk in chunks]).ne(0).to(torch.uint8).argmax(1)
+    assert torch.equal(margins, margins.sort().values)
 
 
 @pytest.mark.usefixtures("small_chunks")
