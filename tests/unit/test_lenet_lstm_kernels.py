@@ -67,6 +67,44 @@ def test_sums_over_several_blocks_of_images_equal_the_modules(
     assert_equals_modules(name, activation, vectors_for(name, count), images, labels)
 
 
+@pytest.mark.parametrize("activation", ["softplus", "relu"])
+def test_windows_that_see_blank_pixels_only_are_skipped_by_lenet(
+    activation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of three images: of other margins, with one image of nothing, of nothing else."""
+    monkeypatch.setattr(lenet, "CPU_IMAGES", 3)
+    images, labels = images_for(3, 10, own=False)
+    pictures = images.view(-1, 28, 28)
+    boxes = [(6, 20, 9, 28), (8, 22, 11, 12), (0, 28, 27, 28), (14, 15, 0, 1), (4, 24, 4, 24)]
+    for number, picture in enumerate(pictures):
+        top, bottom, left, right = boxes[number // 2]
+        inside = picture[top:bottom, left:right].clone()
+        picture.zero_()[top:bottom, left:right] = inside
+    images[5:9] = 0.0
+    met = []
+
+    def windows_seen(block: Tensor) -> lenet._Seen:
+        met.append(of_block(block))
+        return met[-1]
+
+    of_block = lenet._windows_seen
+    monkeypatch.setattr(lenet, "_windows_seen", windows_seen)
+    assert_equals_modules("lenet", activation, vectors_for("lenet", 3), images, labels)
+    assert len({str(seen) for seen in met}) == 4 and lenet._WHOLE_MAP not in met
+
+
+@pytest.mark.parametrize("first", range(28))
+def test_windows_that_see_ink(first: int) -> None:
+    """Windows see an image through six columns each, two apart, and two beyond its edge."""
+    for last in range(first, 28):
+        ink = torch.zeros(28, dtype=torch.bool)
+        ink[[first, last]] = True
+        columns = torch.nn.functional.pad(ink, (2, 2)).unfold(0, 6, 2).any(1)
+        seeing = columns.nonzero().flatten()
+        windows = lenet._windows_over(ink)
+        assert (windows.start, windows.stop - 1) == (seeing[0], seeing[-1])
+
+
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
 @pytest.mark.parametrize(("name", "count"), [("lenet", 12), ("lenet", 30), ("lstm", 12)])
 def test_all_networks_at_once_as_on_a_gpu(
@@ -127,6 +165,7 @@ def test_results_do_not_depend_on_the_batch_mates(
     architecture = build(name, activation)
     vectors = vectors_for(name, 5, dtype)
     images, labels = images_for(5, images_count, own, dtype)
+    images.unflatten(-1, (28, 28))[..., :9, :] = 0.0  # of which LeNet skips some
     losses, gradients = architecture.loss_sums_and_gradients(vectors, images, labels)
     losses_only = architecture.loss_sums(vectors, images, labels)  # may round differently
     for rows in (slice(0, 1), slice(3, 4), slice(2, 5)):
@@ -227,12 +266,14 @@ def test_huge_maps_give_the_losses_of_the_modules() -> None:
 def test_the_declared_activations_are_those_of_the_work_space() -> None:
     """`activation_floats` is what each further image takes, as the memory budget assumes."""
     like = torch.empty(0)
+
+    def of_lenet(images: int) -> object:
+        return lenet._Workspace(
+            lenet._Memory(like), 1, images, lenet._WHOLE_MAP, shared=False, gradients=True
+        )
+
     for architecture, one, two in (
-        (
-            build("lenet"),
-            lenet._Workspace(1, 1, False, True, like),
-            lenet._Workspace(1, 2, False, True, like),
-        ),
+        (build("lenet"), of_lenet(1), of_lenet(2)),
         (build("lstm"), lstm._Workspace(1, 1, True, like), lstm._Workspace(1, 2, True, like)),
     ):
         per_image = floats_held(two) - floats_held(one)

@@ -22,6 +22,11 @@ Maps hold minus the input z of the activation, and pooled maps minus the sums ov
 softplus, one logarithm of a product of logistic functions for a whole window,
 
     sum of log(1 + exp z)  =  -log of the product of sigmoid(-z),        slope  =  1 - sigmoid(-z).
+
+Windows of the first convolution that see blank pixels only are all alike, whatever the image: their
+sums depend on the biases alone (`_Blank`). Images come sorted by their margins, so on a CPU, where
+few are met at a time, the convolution is limited to the windows that see more: of MNIST's, two
+thirds.
 """
 
 import math
@@ -34,6 +39,7 @@ from torch import Tensor
 from torch.nn.functional import pad, softplus
 
 from topography.architectures.base import (
+    VECTOR,
     Activation,
     BlockwiseArchitecture,
     Parameter,
@@ -80,7 +86,7 @@ class LeNet(BlockwiseArchitecture):
         Parameter("dense_3.weight", (10, 84), 84),
         Parameter("dense_3.bias", (10,), 84),
     )
-    activation_floats = 20_800  # the numbers in _Workspace
+    activation_floats = 20_900  # the numbers in _Workspace
 
     def __init__(self, activation: str = "softplus") -> None:
         self.activation = get_activation(activation)
@@ -93,22 +99,26 @@ class LeNet(BlockwiseArchitecture):
         labels = labels.expand(len(params), count)
         few_networks, few_images = _at_a_time(params, count)
         groups = [slice(row, row + few_networks) for row in range(0, len(params), few_networks)]
-        networks = _Networks.of(self, params, gradients)
+        # Not of minibatches, in which some images fill the map, nor on a GPU: it would have to be
+        # waited for, and takes all images at once.
+        skip_blank = shared and params.device.type == "cpu"
+        networks = _Networks.of(self, params, gradients, skip_blank)
         parts = [networks[rows] for rows in groups]
         losses = params.new_zeros(len(params), dtype=torch.float64)
-        work = None
+        memory, work = _Memory(params), None
         for first in range(0, count, few_images):
             block = slice(first, min(first + few_images, count))
             size = block.stop - block.start
-            if work is None or work.size != size:
-                work = _Workspace(few_networks, size, shared, gradients is not None, params)
+            seen = _windows_seen(images[block]) if skip_blank else _WHOLE_MAP
+            if work is None or (work.size, work.seen) != (size, seen):
+                work = _Workspace(memory, few_networks, size, seen, shared, gradients is not None)
             if shared:
                 work.unfold_images(images[None, block])
             for rows, part in zip(groups, parts, strict=True):
                 if not shared:
                     work.unfold_images(images[rows, block])
                 losses[rows] += part.loss_sums(work, labels[rows, block])
-        networks.add_kernel_gradients()
+        networks.add_convolution_gradients()
         return losses
 
 
@@ -117,31 +127,64 @@ def _at_a_time(params: Tensor, count: int) -> tuple[int, int]:
     return (1, CPU_IMAGES) if params.device.type == "cpu" else (len(params), count)
 
 
+class _Seen(NamedTuple):
+    """Windows of the first convolution: those of some rows and columns of its pooled maps."""
+
+    rows: slice
+    columns: slice
+
+
+_WHOLE_MAP = _Seen(slice(0, POOLED_1), slice(0, POOLED_1))
+
+
+def _windows_seen(images: Tensor) -> _Seen:
+    """The least such that all others see blank pixels only, in each of the images [n, D]."""
+    ink = (images != 0).any(0).view(SIDE, SIDE)
+    return _Seen(_windows_over(ink.any(1)), _windows_over(ink.any(0)))
+
+
+def _windows_over(ink: Tensor) -> slice:
+    """The windows, along one side, that see a pixel with ink [28]; one window if there is none."""
+    inked = ink.nonzero().flatten().tolist() or [0]
+    # Window w sees the pixels from 2 w - PADDING on, PATCH of them.
+    first = max(inked[0] + PADDING - PATCH + POOL, 0) // POOL
+    last = min((inked[-1] + PADDING) // POOL, POOLED_1 - 1)
+    return slice(first, last + 1)
+
+
+class _Memory:
+    """Tensors by name, whose memory serves again when the same name is asked for."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._tensors: dict[str, Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """A contiguous tensor of this shape, its numbers undefined."""
+        numbers = math.prod(shape)
+        if name not in self._tensors or self._tensors[name].numel() < numbers:
+            self._tensors[name] = self._like.new_empty(numbers)
+        return self._tensors[name][:numbers].view(shape)
+
+
 class _Convolution:
     """Memory of a convolution and the pooling behind it, for B networks and n images."""
 
     def __init__(
-        self,
-        networks: int,
-        owners: int,
-        inputs: int,
-        outputs: int,
-        pooled: int,
-        span: int,
-        like: Tensor,
+        self, name: str, memory: _Memory, owners: int, inputs: int, span: int, pooled: Tensor
     ) -> None:
-        """owners: networks, or 1 where all share their input; inputs, outputs: channels; pooled:
-        side of the pooled maps, W; like: [n]."""
-        size = len(like)
-        self.columns = _Columns(owners, inputs, pooled, span, like)
+        """owners: networks, or 1 where all share their input; inputs: channels; pooled: the pooled
+        maps, to be computed, [B, H, O, W, n]."""
+        networks, height, outputs, columns, size = pooled.shape
+        self.columns = _Columns(name, memory, owners, inputs, span, pooled)
         self.patches = self.columns.patches.expand(networks, -1, -1, -1)
-        width = POOL // span * pooled * size
-        self.maps = like.new_empty(networks, pooled, POOL * span * outputs, width)
-        # Views by the row and the column within the window, [B, W, 2, 2, O, W n]; half: no row.
-        self.windows = _by_column(self.maps.unflatten(2, (POOL, span, outputs)), pooled * size)
-        half = like.new_empty(networks, pooled, span, outputs, width)
-        self.half = _by_column(half, pooled * size)
-        self.pooled = like.new_empty(networks, pooled, outputs, pooled, size)
+        width = POOL // span * columns * size
+        self.maps = memory.take(f"{name} maps", networks, height, POOL * span * outputs, width)
+        # Views by the row and the column within the window, [B, H, 2, 2, O, W n]; half: no row.
+        self.windows = _by_column(self.maps.unflatten(2, (POOL, span, outputs)), columns * size)
+        half = memory.take(f"{name} half", networks, height, span, outputs, width)
+        self.half = _by_column(half, columns * size)
+        self.pooled = pooled
 
     def forward(self, kernels: Tensor, pooling: "_Pooling") -> None:
         """From the columns to the pooled maps."""
@@ -165,22 +208,24 @@ class _Convolution:
 
 
 class _Columns:
-    """Columns of C input channels for pooled maps of side W, all zero: [B, W + 2, 2 C taps + 1,
-    (2 / span) W, n]. Along the width, the left columns of all windows come before the right ones.
-    """
+    """Columns of C input channels for pooled maps of H x W: [B, H + 2, 2 C taps + 1, (2 / span) W,
+    n]. Along the width, the left columns of all windows come before the right ones."""
 
-    def __init__(self, networks: int, channels: int, side: int, span: int, like: Tensor) -> None:
-        taps, size = KERNEL + span - 1, len(like)
-        pairs, planes, width = side + PAIRS - 1, 2 * channels * taps + 1, POOL // span * side
-        columns = like.new_zeros(networks, pairs, planes, width, size)
-        self.whole = columns
-        self.ones = columns[:, :, -1]
+    def __init__(
+        self, name: str, memory: _Memory, networks: int, channels: int, span: int, pooled: Tensor
+    ) -> None:
+        _, height, _, columns, size = pooled.shape
+        taps = KERNEL + span - 1
+        pairs, planes, width = height + PAIRS - 1, 2 * channels * taps + 1, POOL // span * columns
+        whole = memory.take(f"{name} columns", networks, pairs, planes, width, size)
+        self.whole = whole
+        self.ones = whole[:, :, -1]
         # Without the ones, [B, pairs, 2, C, taps, 2 / span, W, n].
-        pixels = columns[:, :, :-1].unflatten(3, (POOL // span, side))
+        pixels = whole[:, :, :-1].unflatten(3, (POOL // span, columns))
         self.pixels = pixels.unflatten(2, (2, channels, taps))
         # Every three consecutive pairs of rows as one matrix [3 planes, width n], without copying.
-        shape = (networks, side, PAIRS * planes, width * size)
-        self.patches = columns.as_strided(shape, (*columns.stride()[:3], 1))
+        shape = (networks, height, PAIRS * planes, width * size)
+        self.patches = whole.as_strided(shape, (*whole.stride()[:3], 1))
 
     def unfolding(self, maps: Tensor) -> Tensor:
         """The pixels of columns made of maps [B, H, C, W, n]: a view, as `pixels`."""
@@ -201,32 +246,39 @@ class _Workspace:
     """
 
     def __init__(
-        self, networks: int, size: int, shared: bool, gradients: bool, like: Tensor
+        self,
+        memory: _Memory,
+        networks: int,
+        size: int,
+        seen: _Seen,
+        shared: bool,
+        gradients: bool,
     ) -> None:
-        self.size = size
-        like = like.new_empty(size)
+        self.size, self.seen = size, seen
         owners = 1 if shared else networks
-        self.first = _Convolution(networks, owners, 1, CHANNELS_1, POOLED_1, SPAN_1, like)
-        self.second = _Convolution(
-            networks, networks, CHANNELS_1, CHANNELS_2, POOLED_2, SPAN_2, like
-        )
-        # Images with a border to the left and right; that above and below is in the columns.
-        bordered = like.new_zeros(owners, SIDE, 1, SIDE + 2 * PADDING, size)
-        self.pixels = bordered[:, :, 0, PADDING:-PADDING]
-        self.unfolded_images = self.first.columns.unfolding(bordered)
-        self.columns_of_images = self.first.columns.pixels[:, PADDING // 2 : -PADDING // 2]
-        self.unfolded_pooled = self.second.columns.unfolding(self.first.pooled)
-        self.pooled = self.second.pooled.transpose(1, 2)
-        self.features = like.new_empty(networks, CHANNELS_2, POOLED_2, POOLED_2, size)
+        rows, columns = seen
+        self.pooled = memory.take("pooled", networks, POOLED_1, CHANNELS_1, POOLED_1, size)
+        seen_pooled = self.pooled[:, rows, :, columns]
+        self.first = _Convolution("first", memory, owners, 1, SPAN_1, seen_pooled)
+        features = memory.take("features", networks, POOLED_2, CHANNELS_2, POOLED_2, size)
+        self.second = _Convolution("second", memory, networks, CHANNELS_1, SPAN_2, features)
+        # Images with a border; what the windows see of them.
+        bordered = memory.take("images", owners, *2 * (SIDE + 2 * PADDING,), size).zero_()
+        self.pixels = bordered[:, PADDING:-PADDING, PADDING:-PADDING]
+        seen_pixels = bordered[:, _pixels_under(rows), None, _pixels_under(columns)]
+        self.unfolded_images = self.first.columns.unfolding(seen_pixels)
+        self.unfolded_pooled = self.second.columns.unfolding(self.pooled)
+        self.features = memory.take("scaled", networks, CHANNELS_2, POOLED_2, POOLED_2, size)
         if gradients:
-            self.delta_pooled = torch.empty_like(self.first.pooled)
+            self.delta_pooled = memory.take("delta", *self.pooled.shape)
+            self.delta_seen = self.delta_pooled[:, rows, :, columns]
             self.delta_unfolded = self.second.columns.unfolding(self.delta_pooled).unbind(4)
             self.delta_taps = self.second.columns.pixels.unbind(4)
 
     def unfold_images(self, images: Tensor) -> None:
         """Write the columns of images [B or 1, n, D]."""
         self.pixels.copy_(images.mT.unflatten(1, (SIDE, SIDE)))
-        self.columns_of_images.copy_(self.unfolded_images)
+        self.first.columns.pixels.copy_(self.unfolded_images)
         self.first.columns.ones.fill_(1.0)
 
     def unfold_pooled(self) -> None:
@@ -243,6 +295,40 @@ class _Workspace:
         return self.delta_pooled
 
 
+def _pixels_under(windows: slice) -> slice:
+    """The pixels, of an image with its border, that these windows see."""
+    return slice(POOL * windows.start, POOL * windows.stop + PATCH - POOL)
+
+
+class _Blank(NamedTuple):
+    """What windows of the first convolution are that see blank pixels only, for B networks."""
+
+    windows: Tensor  # [B, 1, 2, 2, 6, n], as `_Pooling.sums` leaves them; all n are alike
+    pooled: Tensor  # [B, 1, 6, 1, 1]
+    delta: Tensor  # [B, 6], sums of the gradients for `pooled`
+
+    @classmethod
+    def of(cls, bias: Tensor, pooling: "_Pooling") -> "_Blank":
+        """Those with biases [B, 6]."""
+        # Filled vectors, or bits would depend on the place among the networks.
+        inputs = -bias[:, None, None, None, :, None].expand(-1, 1, POOL, POOL, -1, VECTOR)
+        windows = inputs.contiguous()
+        half, pooled = torch.empty_like(windows[:, :, 0]), torch.empty_like(windows[:, :, 0, 0])
+        pooling.sums(windows, half, pooled, lambda: inputs)
+        return cls(windows, pooled[..., None, :1], torch.zeros_like(bias))
+
+    def of_networks(self, rows: slice) -> "_Blank":
+        """Those of some networks: views."""
+        return _Blank(*(tensor[rows] for tensor in self))
+
+    def add_gradients(self, pooling: "_Pooling", bias_sums: Tensor) -> None:
+        """Add the gradients for the biases to others [B, 6]."""
+        windows = self.windows.clone()
+        delta = self.delta[:, None, None, None, :, None].expand(-1, -1, -1, -1, -1, VECTOR)
+        pooling.spread(delta, windows)
+        bias_sums.sub_(windows[..., 0].sum((1, 2, 3)))
+
+
 @dataclass(frozen=True)
 class _Networks:
     """B networks: parameters, and sums of gradients, arranged for the products."""
@@ -253,9 +339,12 @@ class _Networks:
     kernels: dict[str, Tensor]
     sums: dict[str, Tensor]  # of gradients for the blocks; none where they are not wanted
     kernel_sums: dict[str, Tensor]  # of gradients for the kernels
+    blank: _Blank | None  # where blank windows are skipped
 
     @classmethod
-    def of(cls, network: LeNet, params: Tensor, gradients: Tensor | None) -> "_Networks":
+    def of(
+        cls, network: LeNet, params: Tensor, gradients: Tensor | None, skip_blank: bool
+    ) -> "_Networks":
         """Those of params [B, P], whose gradients are to be added to gradients [B, P]."""
         blocks = network.split(params)
         kernels = {
@@ -268,13 +357,17 @@ class _Networks:
         if gradients is not None:
             sums = network.split(gradients)
             kernel_sums = {layer: torch.zeros_like(matrix.mT) for layer, matrix in kernels.items()}
-        return cls(network.activation, network.pooling, blocks, kernels, sums, kernel_sums)
+        blank = None
+        if skip_blank:
+            blank = _Blank.of(blocks["convolution_1.bias"], network.pooling)
+        return cls(network.activation, network.pooling, blocks, kernels, sums, kernel_sums, blank)
 
     def __getitem__(self, rows: slice) -> "_Networks":
         """Some of them: views."""
         tensors = (self.blocks, self.kernels, self.sums, self.kernel_sums)
         views = ({name: tensor[rows] for name, tensor in group.items()} for group in tensors)
-        return _Networks(self.activation, self.pooling, *views)
+        blank = None if self.blank is None else self.blank.of_networks(rows)
+        return _Networks(self.activation, self.pooling, *views, blank)
 
     def loss_sums(self, work: _Workspace, labels: Tensor) -> Tensor:
         """Loss sums of the block of images in the workspace; adds to the gradients if wanted."""
@@ -298,18 +391,22 @@ class _Networks:
             self._convolve_back(work, self._dense_back(HIDDEN_LAYERS[0], delta, inputs.pop()))
         return losses.sum(-1, dtype=torch.float64)
 
-    def add_kernel_gradients(self) -> None:
-        """Add the gradients for the kernels, arranged as the parameters are, to the others."""
+    def add_convolution_gradients(self) -> None:
+        """Add the gradients for the convolutions, arranged as the parameters are, to the others."""
+        if self.blank is not None and self.sums:
+            self.blank.add_gradients(self.pooling, self.sums["convolution_1.bias"])
         for layer, matrix in self.kernel_sums.items():
             sums = self.sums[f"{layer}.weight"], self.sums[f"{layer}.bias"]
             _add_kernel_gradients(matrix.mT, *sums, *CONVOLUTIONS[layer])
 
     def _convolve(self, work: _Workspace) -> Tensor:
         """Features [B, 400, n]."""
+        if self.blank is not None:
+            work.pooled.copy_(self.blank.pooled)
         work.first.forward(self.kernels["convolution_1"], self.pooling)
         work.unfold_pooled()
         work.second.forward(self.kernels["convolution_2"], self.pooling)
-        torch.mul(work.pooled, -1.0 / POOL_AREA, out=work.features)
+        torch.mul(work.second.pooled.transpose(1, 2), -1.0 / POOL_AREA, out=work.features)
         return work.features.flatten(1, 3)
 
     def _convolve_back(self, work: _Workspace, delta: Tensor) -> None:
@@ -322,7 +419,11 @@ class _Networks:
         rows = zip(work.second.patches.unbind(1), work.second.maps.unbind(1), strict=True)
         for patch, delta_maps in rows:  # one by one, since patches overlap
             patch.baddbmm_(kernels, delta_maps)
-        sums["convolution_1"] += work.first.backward(work.fold_delta(), self.pooling)
+        delta_pooled = work.fold_delta()
+        sums["convolution_1"] += work.first.backward(work.delta_seen, self.pooling)
+        if self.blank is not None:
+            work.delta_seen.zero_()
+            self.blank.delta.add_(delta_pooled.sum((1, 3, 4)))
 
     def _dense(self, layer: str, inputs: Tensor) -> Tensor:
         bias = self.blocks[f"{layer}.bias"].unsqueeze(2)
