@@ -21,12 +21,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import description, matrix_product_rate, seconds_of
-from benchmarks.work import ALL_IMAGES, Work, all_work
+from benchmarks.work import ALL_IMAGES, Work, all_work, part_of
 from benchmarks.workers import Workers
 from topography.architectures import get_architecture
 from topography.device import choose_device
 from topography.images import load_images
 from topography.jobs import command_line
+from topography.objective import Objective
 
 # Images measured; the time of each work is proportional to their number, and scaled to 60,000. On a
 # GPU all of these, since fewer would not fill it.
@@ -61,8 +62,10 @@ def main() -> None:
     rows = []
     for name in args.architectures:
         architecture = get_architecture(name)
-        data, images, _ = load_images(args.data, counts[name], 1, architecture, torch.device("cpu"))
-        some = images, torch.from_numpy(data.train_labels).long()
+        data, images, _ = load_images(args.data, ALL_IMAGES, 1, architecture, torch.device("cpu"))
+        labels = torch.from_numpy(data.train_labels).long()
+        part = part_of(Objective(architecture, images, labels), counts[name])
+        some = part.images, part.labels
         there = [tensor.to(device) for tensor in some]
         with Workers(args.cores, name, *some, device) as workers:
             for work in all_work(name, *there):

@@ -13,6 +13,8 @@ from benchmarks.work import all_work
 from benchmarks.workers import Workers
 from reference import data
 from support.pretend_gpu import objective_on_gpu, pretended_gpu
+from topography.architectures import get_architecture
+from topography.objective import Objective
 
 
 @pytest.mark.parametrize("name", ["fcp", "autoencoder", "lenet", "lstm"])
@@ -46,3 +48,21 @@ def test_the_engine_is_measured_on_a_gpu_too(monkeypatch: pytest.MonkeyPatch, na
             before = gpu.launches
             engine(objective)()
             assert gpu.launches > before
+
+
+def test_a_part_of_the_images_has_as_many_blank_pixels_in_common_as_all() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.zeros(20_000, 28, 28)
+    margins = torch.randint(0, 10, (len(images), 4), generator=generator)
+    for image, (top, left, right, bottom) in zip(images, margins.tolist(), strict=True):
+        image[top : 28 - bottom, left : 28 - right] = 1.0
+    labels = torch.arange(len(images))
+    whole = Objective(get_architecture("fcp"), images.flatten(1), labels)
+    part = work.part_of(whole, 4096)
+    assert part.count == 4096
+    assert torch.equal(part.images, whole.images[part.labels])
+    assert len(part.labels.unique()) == 4096
+    few = whole.subset(torch.arange(4096))
+    assert work._pixels(part, 1) == pytest.approx(work._pixels(whole, 1), rel=0.02)
+    assert work._pixels(few, 1) > 1.05 * work._pixels(whole, 1)
+    assert work.part_of(whole, 20_000) is whole
