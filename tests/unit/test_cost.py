@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from reference.data import REPOSITORY
+from topography.architectures import get_architecture
 from topography.architectures.base import Architecture, Parameter
 from topography.errors import TopographyError
 from topography.jobs import converged_searches
@@ -308,3 +309,11 @@ def test_weights_from_elsewhere_cost_no_training() -> None:
         len(cost.stages(scale("paper", changes), "cpu")) for changes in ({}, weights)
     )
     assert fewer == all_of_them - 3
+
+
+def test_the_probe_measures_as_many_pixels_as_a_chunk_of_mnist_has() -> None:
+    cpu = torch.device("cpu")
+    (chunk,) = probe._objective(get_architecture("fcp"), 500, cpu).chunks(1)
+    assert len(chunk.pixels) == 20 * 17  # 341 of MNIST on average
+    (chunk,) = probe._objective(get_architecture("mlp", inputs=3072), 500, cpu).chunks(1)
+    assert len(chunk.pixels) == 3072

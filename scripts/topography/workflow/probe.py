@@ -1,6 +1,6 @@
 """Rates of the kinds of work that `topography.workflow.cost` counts, measured on this device.
 
-Each measurement runs the real code on random images, at the shapes of the configuration: its
+Each measurement runs the real code on images of noise, at the shapes of the configuration: its
 minibatches, networks per job, and points of a path. Images are few, so that all takes seconds.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from topography.architectures import get_architecture
-from topography.architectures.base import Architecture
+from topography.architectures.base import PIXELS, Architecture
 from topography.objective import Objective
 from topography.optimizers import get_optimizer
 from topography.optimizers.base import Optimizer
@@ -30,6 +30,9 @@ Call = tuple[Callable[[], object], int]
 CLASSES = 10
 # Images of a measurement: a chunk of work on a CPU, and enough to fill a GPU.
 IMAGES = {"cpu": 500, "cuda": 10_000}
+# Rows and columns of a picture of 28 x 28 pixels that are not blank: as many as a chunk of MNIST's
+# images has on a CPU, to which those of like margins come together. On a GPU all are one chunk.
+INK = {"cpu": (slice(4, 24), slice(6, 23)), "cuda": (slice(0, 28), slice(0, 28))}
 # Networks trained side by side and pairs of paths in a measurement, at most.
 NETWORKS = {"cpu": 4, "cuda": 75}
 PAIRS = {"cpu": 1, "cuda": 4}
@@ -120,6 +123,11 @@ def calls_of(config: Mapping[str, Any], name: str, device: torch.device) -> dict
 def _objective(architecture: Architecture, images: int, device: torch.device) -> Objective:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(images, architecture.image_size, generator=generator)
+    if architecture.image_size == PIXELS:
+        rows, columns = INK[device.type]
+        pictures = torch.zeros(images, 28, 28)
+        pictures[:, rows, columns] = pixels.view(-1, 28, 28)[:, rows, columns]
+        pixels = pictures.flatten(1)
     labels = torch.randint(CLASSES, (images,), generator=generator)
     return Objective(architecture, pixels.to(device), labels.to(device))
 
