@@ -11,7 +11,7 @@ from torch import Tensor
 from reference import data, networks
 from support.comparison import relative_error
 from topography.architectures import get_architecture
-from topography.architectures.base import VECTOR, Chunk, logistic
+from topography.architectures.base import VECTOR, Chunk, has_ink, logistic
 from topography.errors import TopographyError
 from topography.randomness import generator
 
@@ -198,3 +198,8 @@ def test_unknown_names_and_settings_are_refused() -> None:
         get_architecture("fcp", activation="tanh")
     with pytest.raises(TopographyError, match="width"):
         get_architecture("lenet", width=3)
+
+
+def test_pixels_have_ink_where_they_are_above_or_below_zero_in_any_image() -> None:
+    images = torch.tensor([[0.0, 0.0, 0.5, 0.0, -1.0], [0.0, -0.5, 0.5, 0.0, 1.0]])
+    assert has_ink(images).tolist() == [False, True, True, False, True]

@@ -48,12 +48,19 @@ class Chunk:
     @cached_property
     def pixels(self) -> Tensor:
         """Indices of the pixels where any of the images is not zero, [d]."""
-        return (self.images != 0).any(0).nonzero().squeeze(1)
+        return has_ink(self.images).nonzero().squeeze(1)
 
     @cached_property
     def ink(self) -> Tensor:
         """The images at these pixels, [n, d], a view of [d, n]."""
         return self.images.mT.index_select(0, self.pixels).mT
+
+
+def has_ink(images: Tensor) -> Tensor:
+    """Which pixels are not zero in some of the images [n, D]: [D]."""
+    by_pixel = images.mT
+    # A third of the time of (images != 0).any(0).
+    return (by_pixel.amin(1) != 0) | (by_pixel.amax(1) != 0)
 
 
 class Architecture(ABC):

@@ -46,6 +46,7 @@ from topography.architectures.base import (
     cross_entropy,
     cross_entropy_and_gradient,
     get_activation,
+    has_ink,
 )
 
 KERNEL = 5  # side of the kernels of both convolutions
@@ -139,7 +140,7 @@ _WHOLE_MAP = _Seen(slice(0, POOLED_1), slice(0, POOLED_1))
 
 def _windows_seen(images: Tensor) -> _Seen:
     """The least such that all others see blank pixels only, in each of the images [n, D]."""
-    ink = (images != 0).any(0).view(SIDE, SIDE)
+    ink = has_ink(images).view(SIDE, SIDE)
     return _Seen(_windows_over(ink.any(1)), _windows_over(ink.any(0)))
 
 
