@@ -176,15 +176,15 @@ class _Convolution:
     ) -> None:
         """owners: networks, or 1 where all share their input; inputs: channels; pooled: the pooled
         maps, to be computed, [B, H, O, W, n]."""
-        networks, height, outputs, columns, size = pooled.shape
+        networks, height, outputs, width, size = pooled.shape
         self.columns = _Columns(name, memory, owners, inputs, span, pooled)
         self.patches = self.columns.patches.expand(networks, -1, -1, -1)
-        width = POOL // span * columns * size
-        self.maps = memory.take(f"{name} maps", networks, height, POOL * span * outputs, width)
+        row = POOL // span * width * size
+        self.maps = memory.take(f"{name} maps", networks, height, POOL * span * outputs, row)
         # Views by the row and the column within the window, [B, H, 2, 2, O, W n]; half: no row.
-        self.windows = _by_column(self.maps.unflatten(2, (POOL, span, outputs)), columns * size)
-        half = memory.take(f"{name} half", networks, height, span, outputs, width)
-        self.half = _by_column(half, columns * size)
+        self.windows = _by_column(self.maps.unflatten(2, (POOL, span, outputs)), width * size)
+        half = memory.take(f"{name} half", networks, height, span, outputs, row)
+        self.half = _by_column(half, width * size)
         self.pooled = pooled
 
     def forward(self, kernels: Tensor, pooling: "_Pooling") -> None:
@@ -215,17 +215,17 @@ class _Columns:
     def __init__(
         self, name: str, memory: _Memory, networks: int, channels: int, span: int, pooled: Tensor
     ) -> None:
-        _, height, _, columns, size = pooled.shape
-        taps = KERNEL + span - 1
-        pairs, planes, width = height + PAIRS - 1, 2 * channels * taps + 1, POOL // span * columns
-        whole = memory.take(f"{name} columns", networks, pairs, planes, width, size)
+        _, height, _, width, size = pooled.shape
+        taps, parts = KERNEL + span - 1, POOL // span
+        pairs, planes = height + PAIRS - 1, 2 * channels * taps + 1
+        whole = memory.take(f"{name} columns", networks, pairs, planes, parts * width, size)
         self.whole = whole
         self.ones = whole[:, :, -1]
         # Without the ones, [B, pairs, 2, C, taps, 2 / span, W, n].
-        pixels = whole[:, :, :-1].unflatten(3, (POOL // span, columns))
+        pixels = whole[:, :, :-1].unflatten(3, (parts, width))
         self.pixels = pixels.unflatten(2, (2, channels, taps))
         # Every three consecutive pairs of rows as one matrix [3 planes, width n], without copying.
-        shape = (networks, height, PAIRS * planes, width * size)
+        shape = (networks, height, PAIRS * planes, parts * width * size)
         self.patches = whole.as_strided(shape, (*whole.stride()[:3], 1))
 
     def unfolding(self, maps: Tensor) -> Tensor:
@@ -264,7 +264,8 @@ class _Workspace:
         features = memory.take("features", networks, POOLED_2, CHANNELS_2, POOLED_2, size)
         self.second = _Convolution("second", memory, networks, CHANNELS_1, SPAN_2, features)
         # Images with a border; what the windows see of them.
-        bordered = memory.take("images", owners, *2 * (SIDE + 2 * PADDING,), size).zero_()
+        side = SIDE + 2 * PADDING
+        bordered = memory.take("images", owners, side, side, size).zero_()
         self.pixels = bordered[:, PADDING:-PADDING, PADDING:-PADDING]
         seen_pixels = bordered[:, _pixels_under(rows), None, _pixels_under(columns)]
         self.unfolded_images = self.first.columns.unfolding(seen_pixels)
