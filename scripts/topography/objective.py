@@ -135,7 +135,7 @@ class Objective(Landscape):
     @cached_property
     def _sorted(self) -> tuple[Tensor, Tensor]:
         """Images [D, N] and labels [N], sorted by where the blank margins end."""
-        order = _order_by_margins(self.images)
+        order = order_by_margins(self.images)
         return self.images[order].T.contiguous(), self.labels[order]
 
     def _chunk_size(self, points_per_family: int) -> int:
@@ -247,7 +247,7 @@ class NetworkCombinations(LinearCombinations):
         return self._kept[number][families]
 
 
-def _order_by_margins(images: Tensor) -> Tensor:
+def order_by_margins(images: Tensor) -> Tensor:
     """Indices [N] that put images [N, D] with like margins, rows and columns of zeros, together.
 
     Sorted by the margin at the top, those of one height by that on the left, then right and bottom;

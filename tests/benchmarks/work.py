@@ -23,7 +23,7 @@ from reference.paths import point_on_path, wave
 from reference.sgd import run_sgd
 from topography.architectures import get_architecture
 from topography.architectures.base import Architecture, DenseInputArchitecture
-from topography.objective import Objective
+from topography.objective import Objective, order_by_margins
 from topography.optimizers import get_optimizer
 from topography.optimizers.base import minibatch_order
 from topography.paths import path_losses_and_gradients
@@ -83,15 +83,11 @@ def part_of(objective: Objective, count: int) -> Objective:
     engine's order, which have as many blank pixels in common as among all images."""
     if count >= objective.count:
         return objective
-    chunks = objective.chunks(1)
     runs = max(count // RUN, 1)
     between = (objective.count - count) / runs  # images passed over from run to run
     firsts = [round(between / 2 + run * (between + count / runs)) for run in range(runs)]
-    chosen = torch.cat([torch.arange(first, first + count // runs) for first in firsts])
-    chosen = chosen.to(objective.images.device)
-    images = torch.cat([chunk.images for chunk in chunks]).index_select(0, chosen)
-    labels = torch.cat([chunk.labels for chunk in chunks])[chosen]
-    return Objective(objective.architecture, images, labels)
+    order = order_by_margins(objective.images)
+    return objective.subset(torch.cat([order[first : first + count // runs] for first in firsts]))
 
 
 def for_minibatches(objective: Objective) -> Objective:

@@ -124,10 +124,9 @@ def _objective(architecture: Architecture, images: int, device: torch.device) ->
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(images, architecture.image_size, generator=generator)
     if architecture.image_size == PIXELS:
-        rows, columns = INK[device.type]
-        pictures = torch.zeros(images, 28, 28)
-        pictures[:, rows, columns] = pixels.view(-1, 28, 28)[:, rows, columns]
-        pixels = pictures.flatten(1)
+        ink = torch.zeros(28, 28)
+        ink[INK[device.type]] = 1.0
+        pixels *= ink.flatten()
     labels = torch.randint(CLASSES, (images,), generator=generator)
     return Objective(architecture, pixels.to(device), labels.to(device))
 
