@@ -1,6 +1,8 @@
 """Weights of networks that were trained elsewhere, read without trusting the file."""
 
 from pathlib import Path
+from tokenize import TokenError
+from zipfile import BadZipFile
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -56,7 +58,8 @@ def read_vectors(path: Path, parameters: int) -> np.ndarray:
 def _read_npy(path: Path) -> np.ndarray:
     try:
         content = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    # Damaged headers are a TokenError, or a MemoryError where they name an enormous shape.
+    except (OSError, ValueError, EOFError, BadZipFile, TokenError, MemoryError) as error:
         raise ExternalWeightsError(
             f"Cannot read {path}: {_in_short(error)}. {HOW_TO_CONVERT}"
         ) from None

@@ -93,6 +93,13 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path) -> None:
             (tmp_path / name).write_bytes(content[:length])
             with pytest.raises(ExternalWeightsError, match="Cannot read"):
                 read_vectors(tmp_path / name, PARAMETERS)
+    saved(tmp_path / "weights.npy", GOOD)
+    header = (tmp_path / "weights.npy").read_bytes()
+    enormous = header.replace(b"(3, 5)", b"(9" + b"9" * 12 + b", 5)").replace(b" " * 12, b"", 1)
+    for content in (b"PK\x03\x04" + 40 * b"\0", header.replace(b"}", b"'"), enormous):
+        (tmp_path / "weights.npy").write_bytes(content)
+        with pytest.raises(ExternalWeightsError, match="Cannot read"):
+            read_vectors(tmp_path / "weights.npy", PARAMETERS)
     save_file({"a": torch.ones(2, 5), "b": torch.ones(2, 5)}, tmp_path / "two.safetensors")
     with pytest.raises(ExternalWeightsError, match="2 tensors"):
         read_vectors(tmp_path / "two.safetensors", PARAMETERS)
