@@ -108,9 +108,9 @@ def line_search(
     _golden_sections(searches, bracketed, direction_norms, tolerance)
     result = LineSearchResult(searches.best, searches.best_losses)
     if monotone:
-        worse = result.losses >= initial_losses
-        result.steps = torch.where(worse, 0.0, result.steps)
-        result.losses = torch.where(worse, initial_losses, result.losses)
+        lower = result.losses < initial_losses
+        result.steps = torch.where(lower, result.steps, 0.0)
+        result.losses = torch.where(lower, result.losses, initial_losses)
     return result
 
 
@@ -146,7 +146,7 @@ def _shrink(
         if monotone:
             # A network that stays where it is has the same line before it next time. Were this to
             # end within tolerance or budget, it would stay for good.
-            active &= searches.upper > SMALLEST_STEP
+            active &= (searches.upper > SMALLEST_STEP) & ~searches.lower_losses.isnan()
             rows = active.nonzero().squeeze(1)
         else:
             active &= ~_converged(searches, direction_norms, tolerance)

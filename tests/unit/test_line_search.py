@@ -151,6 +151,12 @@ def test_monotone_search_stays_where_every_step_raises_the_loss() -> None:
     assert recorder.steps[0][-1] < 1e-12 < recorder.steps[0][-2]
 
 
+def test_monotone_search_from_no_loss_at_all_ends_at_once() -> None:
+    recorder, step = search_one(lambda step: 1.0 if step else math.nan, monotone=True)
+    assert step == 0.0
+    assert len(recorder.steps[0]) == 1
+
+
 def search_one(
     function: Function,
     budget: int = 6,
