@@ -243,8 +243,8 @@ class PathSearch:
 
         Raises:
             ValueError: the rows are not as many as the pairs, or not all of the same step; or they
-                are of another number of terms, of a search that keeps no path but the last, or at
-                a step beyond the last one here.
+                are of another number of terms or type, of a search that does not keep what this one
+                keeps, or at a step beyond the last one here.
         """
         if len(state["step"]) != len(self.starts) or len(state["step"].unique()) != 1:
             raise ValueError(f"{len(self.starts)} pairs cannot go on from steps {state['step']}")
@@ -253,9 +253,11 @@ class PathSearch:
         for name, tensor in own.items():
             if name not in state:
                 raise ValueError(f"the state is not that of a search with keep={self.keep!r}")
-            if state[name].shape != tensor.shape:
+            theirs = state[name]
+            if (theirs.shape, theirs.dtype) != (tensor.shape, tensor.dtype):
                 raise ValueError(
-                    f"{name} of the state are {list(state[name].shape)}, here {list(tensor.shape)}"
+                    f"{name} of the state are {list(theirs.shape)}, {theirs.dtype}, here "
+                    f"{list(tensor.shape)}, {tensor.dtype}"
                 )
         if step > self.step_losses.shape[1]:
             raise ValueError(f"the state is at step {step} of {self.step_losses.shape[1]}")
@@ -271,7 +273,8 @@ class PathSearch:
             "gradient_mean": self.adam.mean,
             "gradient_square": self.adam.square,
             "step_losses": self.step_losses,
-            **({} if self.keep == "last" else {"kept": self.kept}),
+            # By its kind, since a mean cannot go on from the lowest.
+            **({} if self.keep == "last" else {self.keep: self.kept}),
         }
 
 

@@ -383,11 +383,18 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
         search.restore({**state, "step": torch.tensor([0, 1])})
     with pytest.raises(ValueError, match="at step 4 of 3"):
         search.restore({**state, "step": torch.tensor([4, 4])})
-    with pytest.raises(ValueError, match=r"coefficients of the state are \[2, 1, 2\], here \[2, 4"):
+    with pytest.raises(
+        ValueError, match=r"coefficients of the state are \[2, 1, 2\], .*, here \[2, 4"
+    ):
         other = PathSearch(landscape, pair, pair.flip(0), keep="last", **{**options, "terms": 4})
         other.restore(state)
-    with pytest.raises(ValueError, match="keep='mean'"):
-        PathSearch(landscape, pair, pair.flip(0), keep="mean", **options).restore(state)
+    lowest = PathSearch(landscape, pair, pair.flip(0), keep="lowest", **options).state()
+    for other in (state, lowest):
+        with pytest.raises(ValueError, match="keep='mean'"):
+            PathSearch(landscape, pair, pair.flip(0), keep="mean", **options).restore(other)
+    with pytest.raises(ValueError, match=r"torch.float64, here \[2, 1, 2\], torch.float32"):
+        pair = pair.float()
+        PathSearch(landscape, pair, pair.flip(0), keep="last", **options).restore(state)
 
 
 def test_a_finished_search_goes_on_in_one_with_more_steps() -> None:
