@@ -8,6 +8,14 @@ from typing import Any
 from topography.errors import TopographyError
 
 
+def are_counts(*numbers: object) -> bool:
+    """Whether all are whole numbers of at least 1."""
+    return all(
+        isinstance(number, int) and not isinstance(number, bool) and number >= 1
+        for number in numbers
+    )
+
+
 def make(kind: str, name: str, settings: Mapping[str, Any]) -> Any:
     """The "architecture" or "optimizer" of `topography/<kind>s/<name>.py`, with these settings.
 

@@ -6,6 +6,7 @@ step, g the gradient of the minibatch's loss, w* a reference point, d = w - w*, 
 - RSI = <g, d> / |d|^2 and EB = |g| / |d|: restricted secant inequality and error bound, locally
 - cosine = RSI / EB, of the angle between -g and w* - w
 - locally optimal learning rate = RSI / EB^2, which minimises the distance to w* after the step
+- with weight decay, the first four also for g + weight_decay * w, as decayed_rsi and so on
 - cosine of the step = -<u, d> / (|u| |d|), and step optimality = -<u, d> / |u|^2: how many times as
   long the step would best have been. For plain SGD the latter is the locally optimal learning rate
   divided by the rate in force; it needs no rate, so it is defined for every optimizer.
@@ -22,19 +23,18 @@ Records = dict[str, np.ndarray]
 def with_ratios(records: Records, reference: int = 0) -> Records:
     """What is shown of a recording, each [S, T], measured from one of its references."""
     distance = records["distance"][:, reference]
-    product = records["gradient_product"][:, reference]
     update_product = records["update_product"][:, reference]
-    rsi = quotient(product, distance**2)
-    error_bound = quotient(records["gradient_norm"], distance)
     update_norm = np.where(distance > 0, records["update_norm"], np.nan)
-    return {
-        "loss": records["loss"],
-        "learning_rate": records["learning_rate"],
-        "distance": distance,
-        "rsi": rsi,
-        "error_bound": error_bound,
-        "cosine": quotient(rsi, error_bound),
-        "optimal_rate": quotient(rsi, error_bound**2),
+    shown = {name: records[name] for name in ("loss", "learning_rate")} | {"distance": distance}
+    for prefix in ("", "decayed_"):
+        if f"{prefix}gradient_product" in records:
+            rsi = quotient(records[f"{prefix}gradient_product"][:, reference], distance**2)
+            error_bound = quotient(records[f"{prefix}gradient_norm"], distance)
+            shown[f"{prefix}rsi"] = rsi
+            shown[f"{prefix}error_bound"] = error_bound
+            shown[f"{prefix}cosine"] = quotient(rsi, error_bound)
+            shown[f"{prefix}optimal_rate"] = quotient(rsi, error_bound**2)
+    return shown | {
         "step_cosine": -quotient(update_product, update_norm * distance),
         "step_optimality": -quotient(update_product, update_norm**2),
         "null_cosine": null_cosine(records["update_norm"]),
@@ -78,12 +78,16 @@ def fit_noise_scale(batch_sizes: np.ndarray, cosines: np.ndarray) -> tuple[float
 
     A minibatch of B images has a gradient of mean G and mean square |G|^2 (1 + N / B), with N the
     summed variance of the images' gradients over |G|^2; so 1 / cosine^2 is linear in 1 / B. Errors
-    of the cosines are taken as relative. Both are NaN where the line does not meet a positive value
-    at 1 / B = 0: the batch sizes are too small to show the full gradient.
+    of the cosines are taken as relative. Both are NaN where that does not describe the cosines: if
+    one is missing or not positive; if they do not grow with the batch size; or if the line does not
+    meet a positive value at 1 / B = 0, as where the batch sizes are too small to show the full
+    gradient.
     """
+    if not (cosines > 0).all():
+        return float("nan"), float("nan")
     inverse_squares = 1.0 / cosines**2
     slope, intercept = np.polyfit(1.0 / batch_sizes, inverse_squares, 1, w=1.0 / inverse_squares)
-    if intercept <= 0:
+    if intercept <= 0 or slope < 0:
         return float("nan"), float("nan")
     return float(intercept**-0.5), float(slope / intercept)
 

@@ -241,6 +241,27 @@ def test_a_second_pass_that_ends_elsewhere_is_an_error() -> None:
     assert optimizer.observer is None
 
 
+def test_a_training_that_does_not_move_ends_twice_at_the_same_place() -> None:
+    start = torch.stack([torch.ones(5), torch.zeros(5)]).double()
+    optimizer = get_optimizer("sgd", learning_rate=0.1, batch_size=4, epochs=2)
+    recorder, ends = record(Quadratic(), optimizer, [0, 1], start)
+    assert torch.equal(ends[1], start[1])
+    cosines = ratios.with_ratios(recorder.records())["cosine"]
+    assert np.isnan(cosines[1]).all()
+    assert np.isfinite(cosines[0]).all()
+
+
+def test_weight_decay_is_in_the_decayed_gradient() -> None:
+    """g + decay w is what plain SGD steps along."""
+    records, _, _, _ = small_run(weight_decay=0.3)
+    shown = ratios.with_ratios(records)
+    np.testing.assert_allclose(shown["decayed_cosine"], shown["step_cosine"], rtol=1e-6)
+    rates = shown["step_optimality"] * shown["learning_rate"]
+    np.testing.assert_allclose(shown["decayed_optimal_rate"], rates, rtol=1e-6)
+    assert not np.allclose(shown["cosine"], shown["decayed_cosine"], rtol=1e-2)
+    assert not any("decayed" in name for name in ratios.with_ratios(small_run()[0]))
+
+
 def test_a_training_that_diverges_and_a_silent_optimizer_are_errors() -> None:
     optimizer = get_optimizer("sgd", learning_rate=1e30, batch_size=1, epochs=8)
     with pytest.raises(geometry.GeometryError, match="diverged"):
@@ -323,6 +344,14 @@ def test_batches_too_small_to_show_the_full_gradient_have_no_noise_scale() -> No
     """Cosines that grow faster than the square root of the batch size."""
     sizes = np.array([4.0, 16.0, 64.0])
     assert np.isnan(ratios.fit_noise_scale(sizes, 0.01 * sizes**0.6)).all()
+
+
+@pytest.mark.parametrize(
+    "cosines",
+    [[-0.1, -0.2, -0.3], [0.1, 0.2, -0.3], [0.3, 0.29, 0.28], [0.1, np.nan, 0.3], [np.nan] * 3],
+)
+def test_cosines_that_no_noise_explains_have_no_noise_scale(cosines: list[float]) -> None:
+    assert np.isnan(ratios.fit_noise_scale(np.array([4.0, 16.0, 64.0]), np.array(cosines))).all()
 
 
 def test_controls_end_where_such_trainings_end() -> None:

@@ -340,8 +340,11 @@ def test_monotone_variant_does_not_stand_still(curvature: float) -> None:
     "wrong",
     [
         {"iterations": 0},
+        {"iterations": 2.5},
         {"iterations": 5, "history_size": 0},
         {"iterations": 5, "line_search_budget": 0},
+        {"iterations": 5, "line_search_tolerance": -1.0},
+        {"iterations": 5, "curvature_damping": math.nan},
         {"iterations": 5, "momentum": 0.9},
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -115,6 +117,9 @@ def test_training_equals_torch_one_network_at_a_time(case: str) -> None:
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
+        ("sgd", {"epochs": 2.5}),
+        ("sgd", {"batch_size": 8.0}),
+        ("sgd", {"learning_rate": math.nan}),
         ("sgd", {"weight_decay": -0.1}),
         ("sgd", {"gradient_clip": 0.0}),
         ("sgd", {"warmup_epochs": 2}),

@@ -5,6 +5,7 @@ from abc import abstractmethod
 
 from torch import Tensor
 
+from topography.modules import are_counts
 from topography.objective import Objective
 from topography.optimizers.base import Optimizer, State, Step, minibatch_order
 
@@ -27,11 +28,13 @@ class MinibatchOptimizer(Optimizer):
         it falls to 0 as half a cosine after that; gradient_clip: longest gradient, longer ones
         are shortened to it; weight_decay: this times the params is then added to the gradient.
         """
-        if learning_rate <= 0 or batch_size < 1 or epochs < 1:
-            raise ValueError("learning_rate must be positive, batch_size and epochs at least 1")
+        if not are_counts(batch_size, epochs):
+            raise ValueError("batch_size and epochs must be whole numbers of at least 1")
+        if not learning_rate > 0:
+            raise ValueError("learning_rate must be positive")
         if not 0 <= warmup_epochs < epochs:
             raise ValueError("warmup_epochs must be from 0 to below epochs")
-        if weight_decay < 0 or (gradient_clip is not None and gradient_clip <= 0):
+        if not (weight_decay >= 0 and (gradient_clip is None or gradient_clip > 0)):
             raise ValueError("weight_decay must be at least 0, gradient_clip positive or none")
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -64,7 +67,8 @@ class MinibatchOptimizer(Optimizer):
             self.take_step(params, regularised, state, learning_rate)
             if self.observer is not None:
                 rates = losses.new_full(losses.shape, learning_rate)
-                self.observer(Step(before, losses, gradients, params - before, rates))
+                updates = params - before
+                self.observer(Step(before, losses, gradients, updates, rates, self.weight_decay))
         return params, state, objective.losses(params)
 
     def learning_rate_at(self, time: float) -> float:

@@ -20,7 +20,8 @@ class Step(NamedTuple):
 
     params: [S, P], before the step. losses: [S], of the images that the step looked at. gradients:
     [S, P], of these losses, before weight decay and clipping. updates: [S, P], new params minus
-    params. learning_rates: [S], in force at this step; for a line search the length of the step.
+    params. learning_rates: [S], in force at this step; for a line search the
+    multiple of the direction. weight_decay: this times the params was added to the gradients.
     """
 
     params: Tensor
@@ -28,6 +29,7 @@ class Step(NamedTuple):
     gradients: Tensor
     updates: Tensor
     learning_rates: Tensor
+    weight_decay: float = 0.0
 
 
 # Called once for every step; must change nothing.

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from topography.landscape import LinearCombinations
 from topography.line_search import line_search
+from topography.modules import are_counts
 from topography.objective import Objective
 from topography.optimizers.base import Optimizer, State, Step
 
@@ -26,10 +27,12 @@ class LBFGS(Optimizer):
         """iterations: steps taken; history_size: pairs (s, y) kept; curvature_damping: added to s.y
         where it divides; the others as in `line_search`.
         """
-        if iterations < 1 or history_size < 1 or line_search_budget < 1:
-            raise ValueError("iterations, history_size and line_search_budget must be at least 1")
-        if curvature_damping < 0:
-            raise ValueError("curvature_damping must be at least 0")
+        if not are_counts(iterations, history_size, line_search_budget):
+            raise ValueError(
+                "iterations, history_size and line_search_budget must be whole numbers, at least 1"
+            )
+        if not (line_search_tolerance > 0 and curvature_damping >= 0):
+            raise ValueError("line_search_tolerance must be positive, curvature_damping at least 0")
         self.epochs = iterations
         self.history_size = history_size
         self.line_search_budget = line_search_budget
