@@ -193,13 +193,16 @@ def test_the_default_residual_network_is_resnet18_for_cifar10() -> None:
     ("name", "settings"),
     [
         ("mlp", {"hidden": [0]}),
+        ("mlp", {"hidden": [2.5]}),
         ("mlp", {"activation": "tanh"}),
         ("resnet", {"channels": [8], "blocks": [1, 1]}),
         ("resnet", {"channels": [9], "blocks": [1]}),
         ("resnet", {"image": [28, 28]}),
         ("resnet", {"groups": 0}),
         ("resnet", {"stem_stride": 0}),
+        ("resnet", {"channels": [8.0], "blocks": [1]}),
         ("transformer", {"tokens": 9, "features": 10, "heads": 4}),
+        ("transformer", {"tokens": 9, "layers": True}),
         ("transformer", {}),
     ],
 )

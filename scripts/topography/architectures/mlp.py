@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from topography.architectures.base import PIXELS, AutogradArchitecture, Parameter, cross_entropy
+from topography.modules import are_counts
 
 CLASSES = 10
 ACTIVATIONS = {"relu": functional.relu, "softplus": functional.softplus}
@@ -25,8 +26,8 @@ class MultilayerPerceptron(AutogradArchitecture):
         """hidden: units of each hidden layer; inputs: numbers of an image; activation: relu or
         softplus.
         """
-        if not all(width >= 1 for width in (*hidden, inputs)):
-            raise ValueError("hidden and inputs must be at least 1")
+        if not are_counts(*hidden, inputs):
+            raise ValueError("hidden and inputs must be whole numbers of at least 1")
         if activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation {activation!r}; choose relu or softplus")
         self.image_size = inputs

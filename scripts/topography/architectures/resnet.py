@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from topography.architectures.base import AutogradArchitecture, Parameter, cross_entropy
+from topography.modules import are_counts
 
 CLASSES = 10
 
@@ -28,6 +29,9 @@ class ResidualNetwork(AutogradArchitecture):
     In place of batch normalisation stands group normalisation, with as many parameters: an image's
     loss must not depend on the images beside it, or it would depend on how work is cut. The default
     has the 11,173,962 parameters of ResNet18 as it is used for CIFAR-10.
+
+    Networks are convolved side by side, which rounds otherwise than one alone: in float32 the last
+    bits of a seed's network depend on how many are trained with it.
     """
 
     name = "resnet"
@@ -44,13 +48,13 @@ class ResidualNetwork(AutogradArchitecture):
         that are normalised together; stem_stride: step of the first convolution, 2 halves the
         image at once.
         """
-        if len(image) != 3 or min(*image, groups, stem_stride) < 1:
+        if len(image) != 3 or not are_counts(*image, groups, stem_stride):
             raise ValueError(
                 "image needs channels, height and width, such as [1, 28, 28]; these, groups and "
-                "stem_stride must be at least 1"
+                "stem_stride must be whole numbers of at least 1"
             )
-        if len(channels) != len(blocks) or not channels or min(*channels, *blocks) < 1:
-            raise ValueError("channels and blocks need one number of at least 1 for each stage")
+        if len(channels) != len(blocks) or not channels or not are_counts(*channels, *blocks):
+            raise ValueError("channels and blocks need a whole number of at least 1 for each stage")
         if any(width % groups for width in channels):
             raise ValueError(f"groups ({groups}) must divide each of the channels {channels}")
         self.image = tuple(image)
@@ -59,8 +63,8 @@ class ResidualNetwork(AutogradArchitecture):
         self.stem_stride = stem_stride
         self.blocks = list(_blocks(channels, blocks))
         self.parameters = tuple(_parameters(self.image[0], channels[0], self.blocks))
-        pixels = self.image[1] * self.image[2] // stem_stride**2
-        self.activation_floats = 8 * pixels * channels[0] * sum(blocks)
+        height, width = (math.ceil(side / stem_stride) for side in self.image[1:])
+        self.activation_floats = 8 * height * width * channels[0] * sum(blocks)
 
     def initialise(self, generator: torch.Generator) -> Tensor:
         """Convolutions and the classifier as PyTorch's own, normalisations as the identity."""

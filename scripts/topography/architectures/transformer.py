@@ -1,5 +1,6 @@
 """Transformer that predicts the next token of a text."""
 
+import functools
 import math
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from topography.architectures.base import AutogradArchitecture, Parameter
+from topography.modules import are_counts
 
 Blocks = dict[str, Tensor]
 
@@ -34,8 +36,10 @@ class LanguageModel(AutogradArchitecture):
         """tokens: size of the vocabulary; features: of each position; hidden: units of the dense
         part of a layer; heads: of the attention, a divisor of features.
         """
-        if min(tokens, features, hidden, heads, layers) < 1 or features % (2 * heads):
-            raise ValueError("all settings must be at least 1, features a multiple of 2 * heads")
+        if not are_counts(tokens, features, hidden, heads, layers) or features % (2 * heads):
+            raise ValueError(
+                "all settings must be whole numbers of at least 1, features a multiple of 2 * heads"
+            )
         self.features, self.heads, self.layers = features, heads, layers
         self.parameters = tuple(_parameters(tokens, features, hidden, layers))
         self.activation_floats = tokens * 3 + layers * (12 * features + 2 * hidden)  # by position
@@ -64,7 +68,7 @@ class LanguageModel(AutogradArchitecture):
         tokens = images.expand(networks, -1, -1)  # [B, n, L]
         rows = torch.arange(networks, device=params.device)[:, None, None]
         values = blocks["embedding.weight"][rows, tokens] * math.sqrt(self.features)
-        values = values + _positions(length, self.features).to(values)
+        values = values + _positions(length, self.features, values.device, values.dtype)
         values = values.flatten(1, 2)  # [B, n * L, features]
         for layer in range(self.layers):
             name = f"layer_{layer + 1}."
@@ -102,13 +106,15 @@ def _normalise(values: Tensor, blocks: Blocks, name: str) -> Tensor:
     return normal * blocks[f"{name}weight"].unsqueeze(1) + blocks[f"{name}bias"].unsqueeze(1)
 
 
-def _positions(length: int, features: int) -> Tensor:
-    """Sines and cosines of geometrically spaced wavelengths, [L, features], float64."""
+@functools.cache  # a copy from the processor makes it wait for a GPU
+def _positions(length: int, features: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Sines and cosines of geometrically spaced wavelengths, [L, features], not to be changed."""
     position = torch.arange(length, dtype=torch.float64)[:, None]
     rates = torch.exp(
         torch.arange(0, features, 2, dtype=torch.float64) * (-math.log(1e4) / features)
     )
-    return torch.stack([(position * rates).sin(), (position * rates).cos()], dim=2).flatten(1)
+    waves = torch.stack([(position * rates).sin(), (position * rates).cos()], dim=2)
+    return waves.flatten(1).to(device, dtype)
 
 
 def _parameters(tokens: int, features: int, hidden: int, layers: int) -> Iterator[Parameter]:
