@@ -26,7 +26,10 @@ MOST_ACTIVATIONS = 2**28
 
 
 class Objective(Landscape):
-    """Mean loss over a set of images, as a landscape over an architecture's parameter vectors."""
+    """Mean loss over a set of images, as a landscape over an architecture's parameter vectors.
+
+    Methods raise ValueError where vectors are not of the architecture's number of parameters, P.
+    """
 
     def __init__(self, architecture: Architecture, images: Tensor, labels: Tensor) -> None:
         """images: [N, D] floating-point, pixels (in [0, 1], or standardised), as many as the
@@ -77,10 +80,21 @@ class Objective(Landscape):
         """The objective over the images with these indices [n]."""
         return Objective(self.architecture, self.images[indices], self.labels[indices])
 
+    def _check_shape(self, vectors: Tensor, expected: str) -> None:
+        """Raises ValueError where vectors are not of the expected shape, such as "[B, P]"."""
+        parameters = self.architecture.parameter_count
+        if vectors.dim() != len(expected.split()) or vectors.shape[-1] != parameters:
+            raise ValueError(
+                f"parameter vectors are {list(vectors.shape)}, expected {expected} with P = "
+                f"{parameters}, the parameters of {self.architecture.name}"
+            )
+
     def losses(self, points: Tensor) -> Tensor:
+        self._check_shape(points, "[B, P]")
         return self.combination(points.unsqueeze(1)).losses(points.new_ones(1, 1)).squeeze(1)
 
     def losses_and_gradients(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        self._check_shape(points, "[B, P]")
         combination = self.combination(points.unsqueeze(1))
         losses, gradients = combination.losses_and_gradients(points.new_ones(1, 1))
         return losses.squeeze(1), gradients.squeeze(1)
@@ -92,16 +106,25 @@ class Objective(Landscape):
 
         params: [B, P]; indices: [B, n], the images of each network's minibatch.
         """
-        params = params.detach()
-        first, *others = indices.split(self._chunk_size(1), dim=1)
-        losses, gradients = self._minibatch_sums(params, first)
-        for part in others:
-            sums, sum_gradients = self._minibatch_sums(params, part)
-            losses += sums
-            gradients += sum_gradients
+        self._check_shape(params, "[B, P]")
+        params, size = params.detach(), min(self._chunk_size(1), indices.shape[1])
+        few = self.family_chunks(len(params), 1, size, projected=True)
+        parts = [self._minibatch_sums(params[rows], indices[rows].split(size, 1)) for rows in few]
+        losses, gradients = (
+            parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
+        )
         return losses / indices.shape[1], gradients.div_(indices.shape[1])
 
-    def _minibatch_sums(self, params: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def _minibatch_sums(self, params: Tensor, indices: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Loss sums and gradients of networks whose minibatches come in parts."""
+        losses, gradients = self._part_sums(params, indices[0])
+        for part in indices[1:]:
+            sums, sum_gradients = self._part_sums(params, part)
+            losses += sums
+            gradients += sum_gradients
+        return losses, gradients
+
+    def _part_sums(self, params: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
         # index_select copies whole images, which indexing by a matrix does not.
         images = self.images.index_select(0, indices.flatten())
         return self.architecture.loss_sums_and_gradients(
@@ -109,6 +132,7 @@ class Objective(Landscape):
         )
 
     def combination(self, vectors: Tensor, reuse: bool = False) -> "NetworkCombinations":
+        self._check_shape(vectors, "[B, K, P]")
         combinations = NetworkCombinations(self, vectors)
         return combinations.keep_projections() if reuse else combinations
 

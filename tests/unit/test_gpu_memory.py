@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import topography.objective
 from support.pretend_gpu import objective_on_gpu, pretended_gpu, use_card
 from topography import device
 from topography.architectures import autoencoder, get_architecture
+from topography.architectures.mlp import MultilayerPerceptron
 from topography.jobs import common
 from topography.objective import MOST_ACTIVATIONS, Objective
 from topography.paths import path_losses_and_gradients
@@ -87,6 +89,31 @@ def test_a_chunk_on_the_cpu_is_bounded_too() -> None:
         size = objective._chunk_size(points)
         floats = resnet.activation_floats * points
         assert size * floats <= MOST_ACTIVATIONS < (size + 1) * floats
+
+
+def test_minibatches_of_many_large_networks_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many networks and images at a time as a chunk may hold, and the same numbers as alone."""
+    mlp = get_architecture("mlp", hidden=[8], inputs=20)
+    stream = torch.Generator().manual_seed(0)
+    images = torch.rand(30, 20, generator=stream, dtype=torch.float64)
+    objective = Objective(mlp, images, torch.arange(30) % 10)
+    params = initial_params(mlp, list(range(5))).double()
+    indices = torch.randint(30, (5, 12), generator=stream)
+    expected = objective.minibatch_losses_and_gradients(params, indices)
+    met: list[tuple[int, ...]] = []
+
+    def loss_sums_and_gradients(
+        params: torch.Tensor, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        met.append(images.shape[:2])
+        return MultilayerPerceptron.loss_sums_and_gradients(mlp, params, images, labels)
+
+    monkeypatch.setattr(mlp, "loss_sums_and_gradients", loss_sums_and_gradients)
+    monkeypatch.setattr(topography.objective, "CPU_ACTIVATIONS", 2 * 12 * mlp.activation_floats)
+    losses, gradients = objective.minibatch_losses_and_gradients(params, indices)
+    assert met == [(2, 12), (2, 12), (1, 12)]
+    torch.testing.assert_close(losses, expected[0])
+    torch.testing.assert_close(gradients, expected[1])
 
 
 def test_the_output_layer_of_the_autoencoder_fits_beside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,6 +264,18 @@ def test_labels_of_another_shape_and_tokens_of_another_type_are_refused(
         Objective(get_architecture(name, **settings), images, labels)
 
 
+@pytest.mark.parametrize("shape", [(42_200,), (2, 42_199), (1, 2, 42_200)])
+def test_vectors_that_are_no_networks_of_the_architecture_are_refused(shape: tuple) -> None:
+    objective, vectors = make_objective("fcp"), torch.zeros(shape, dtype=torch.float64)
+    for method in (objective.losses, objective.losses_and_gradients):
+        with pytest.raises(ValueError, match=r"expected \[B, P\] with P = 42200, .* of fcp"):
+            method(vectors)
+    with pytest.raises(ValueError, match=r"expected \[B, P\]"):
+        objective.minibatch_losses_and_gradients(vectors, torch.zeros(2, 3, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"expected \[B, K, P\]"):
+        objective.combination(vectors[..., 1:])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_and_images_must_be_of_one_type(name: str) -> None:
     objective = make_objective(name)
