@@ -38,6 +38,7 @@ def main() -> None:
 
     from topography.analysis.selection import UNKNOWN_EPOCH
     from topography.architectures import get_architecture
+    from topography.device import advice_when_out_of_memory
     from topography.external import read_vectors
     from topography.jobs import common
     from topography.storage import write_table, write_tensors
@@ -54,10 +55,11 @@ def main() -> None:
             f"{len(vectors['test'])}. Give the same networks at both checkpoints."
         )
     objectives = common.load_objectives(args, architecture, device)
-    losses = {
-        name: objectives[name].losses(torch.from_numpy(rows).to(device)).cpu().numpy()
-        for name, rows in vectors.items()
-    }
+    with advice_when_out_of_memory("Give fewer networks, or --config device=cpu."):
+        losses = {
+            name: objectives[name].losses(torch.from_numpy(rows).to(device)).cpu().numpy()
+            for name, rows in vectors.items()
+        }
     count = len(vectors["train"])
     print(
         f"{args.architecture}: {count} networks, on {device}, mean train loss "

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from topography.errors import TopographyError
 from topography.jobs import command_line, orphans
 
 
@@ -40,15 +41,19 @@ def main() -> None:
     args = arguments()
     import pandas
 
+    from topography.device import advice_when_out_of_memory
     from topography.jobs import common, recorded_runs
     from topography.ratios import summarise_epochs, with_ratios
     from topography.storage import write_table, write_tensors
 
+    if not args.runs:
+        raise TopographyError("--runs names no run; give at least one")
     device = common.set_up_device(args)
     data = {path.stem: path for path in args.data}
     tensors, notes, summaries, probes = {}, {}, [], []
     for name, settings in args.runs.items():
-        recording = recorded_runs.record_run(settings, data.get(settings["dataset"]), device)
+        with advice_when_out_of_memory(f"Lower `seeds` of the run {name}, or its network."):
+            recording = recorded_runs.record_run(settings, data.get(settings["dataset"]), device)
         recorded_runs.describe(name, recording)
         tensors |= {f"{name}/{key}": values for key, values in recording.records.items()}
         notes[name] = _notes(settings, recording)

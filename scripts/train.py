@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from topography.errors import TopographyError
 from topography.jobs import command_line, orphans
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ def main() -> None:
     optimizer = get_optimizer(args.optimizer, **args.optimizer_settings)
     objectives = common.load_objectives(args, architecture, device)
     seeds = list(range(args.first_seed, args.last_seed + 1))
+    if not seeds:
+        raise TopographyError(
+            f"--last-seed {args.last_seed} lies below --first-seed {args.first_seed}: no seeds"
+        )
     label = f"{args.architecture} {args.optimizer} seeds {args.first_seed}-{args.last_seed}"
     modules = [
         f"topography.architectures.{args.architecture}",

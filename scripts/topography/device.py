@@ -88,9 +88,11 @@ def gpu_numbers() -> int:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error says that the memory of a GPU, or of the machine, does not suffice."""
-    # For the machine's own memory torch has no error of its own.
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        "can't allocate memory" in str(error)
+    # Only torch's allocator on a GPU has an error of its own; the machine's memory has none, and
+    # neither has what a GPU's libraries and its driver ask for.
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
+        sign in str(error)
+        for sign in ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
     )
 
 

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from topography.errors import TopographyError
-from topography.jobs.command_line import run, settings
+from topography.jobs.command_line import count, run, settings
 
 
 def test_expected_error_is_one_line(capsys):
@@ -34,6 +34,16 @@ def test_settings_are_a_json_object():
         "activation": "softplus",
         "count": 3,
     }
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.5", "two", ""])
+def test_counts_below_one_are_refused_by_the_parser(text, capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=count)
+    assert parser.parse_args(["--threads", "3"]).threads == 3
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--threads=" + text])
+    assert "no whole number of at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "3", "{'a': 1}", '{"rate": NaN}'])

@@ -11,6 +11,7 @@ import torch
 
 from support.job_scripts import CONVERGED, OUTPUTS, PATHS, SGD, Scripts
 from topography import storage
+from topography.errors import TopographyError
 from topography.jobs import common, converged_searches, orphans, path_searches
 from topography.optimizers import get_optimizer
 from topography.storage import read_table, read_tensors
@@ -41,6 +42,11 @@ def test_training_writes_what_the_library_trains(scripts: Scripts) -> None:
     assert history["epoch"].tolist() == [0, 1, 2] * 2
     runs = read_table(scripts.folder / "runs")
     assert runs["test_epoch"].tolist() == training.best_epochs[:, 1].tolist()
+
+
+def test_no_seeds_are_refused(scripts: Scripts) -> None:
+    with pytest.raises(TopographyError, match="--last-seed 2 lies below --first-seed 3"):
+        scripts.run("train", last_seed=2)
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

@@ -218,6 +218,23 @@ with torch.backends.cudnn.flags(enabled=True, deterministic=True):
     assert done.stdout.split() == ["False", "ieee"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory",
+    ],
+)
+def test_what_runs_out_of_memory_beside_the_allocator_counts(text: str) -> None:
+    with (
+        pytest.raises(TopographyError, match="Lower it"),
+        advice_when_out_of_memory("Lower it."),
+    ):
+        raise RuntimeError(text)
+
+
 def test_other_errors_pass_through() -> None:
     with (
         pytest.raises(RuntimeError, match="inconsistent tensor size"),

@@ -24,6 +24,13 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(1)
 
 
+def count(text: str) -> int:
+    """Read a whole number of at least 1: ``add_argument("--threads", type=count)``."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
 def settings(text: str) -> dict[str, Any]:
     """Read a JSON object given as one argument: ``add_argument("--settings", type=settings)``.
 

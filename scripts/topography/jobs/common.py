@@ -9,9 +9,14 @@ from typing import Any
 import torch
 
 from topography.architectures.base import Architecture
-from topography.device import choose_device, limit_gpu_memory, set_up_processor
+from topography.device import (
+    advice_when_out_of_memory,
+    choose_device,
+    limit_gpu_memory,
+    set_up_processor,
+)
 from topography.images import load_images
-from topography.jobs.command_line import settings
+from topography.jobs.command_line import count, settings
 from topography.objective import Objective
 from topography.storage import sha256_of_file
 from topography.workflow.fingerprint import code_id
@@ -42,7 +47,7 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gpu-memory", type=float, default=1.0, help="share of a GPU's memory to use (default 1)"
     )
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    parser.add_argument("--threads", type=count, default=1, help="CPU threads (default 1)")
 
 
 def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
@@ -64,17 +69,18 @@ def load_objectives(
     arguments: argparse.Namespace, architecture: Architecture, device: torch.device
 ) -> dict[str, Objective]:
     """Objectives on the "train" and the "test" images, on the device; see `load_images`."""
-    dataset, train_images, test_images = load_images(
-        arguments.data, arguments.train_images, arguments.test_images, architecture, device
-    )
-    parts = {
-        "train": (train_images, dataset.train_labels),
-        "test": (test_images, dataset.test_labels),
-    }
-    return {
-        name: Objective(architecture, images, torch.from_numpy(labels).to(device).long())
-        for name, (images, labels) in parts.items()
-    }
+    with advice_when_out_of_memory("The images do not fit: use fewer, or --config device=cpu."):
+        dataset, train_images, test_images = load_images(
+            arguments.data, arguments.train_images, arguments.test_images, architecture, device
+        )
+        parts = {
+            "train": (train_images, dataset.train_labels),
+            "test": (test_images, dataset.test_labels),
+        }
+        return {
+            name: Objective(architecture, images, torch.from_numpy(labels).to(device).long())
+            for name, (images, labels) in parts.items()
+        }
 
 
 def identity(
