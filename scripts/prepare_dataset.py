@@ -27,7 +27,8 @@ def main() -> None:
     write_dataset(arguments.output, dataset)
     print(
         f"{arguments.output}: {len(dataset.train_labels)} training and "
-        f"{len(dataset.test_labels)} test images of {arguments.dataset}",
+        f"{len(dataset.test_labels)} test images of {arguments.dataset}, "
+        f"source: {arguments.source}",
         file=sys.stderr,
     )
 

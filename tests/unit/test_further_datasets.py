@@ -89,7 +89,7 @@ def test_cifar10_is_read_plane_by_plane(published: Path, tmp_path: Path) -> None
 )
 def test_a_damaged_cifar10_is_refused(wrong: dict) -> None:
     with pytest.raises(DatasetError, match=r"cifar-10-binary.tar.gz has no whole"):
-        cifar10.read_archive(cifar_archive(**wrong), "here")
+        cifar10.read_archive(cifar_archive(**wrong))
 
 
 @pytest.mark.parametrize("name", ["cifar10", "wikitext2"])
@@ -143,7 +143,7 @@ def test_texts_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="Give a longer text"):
         load_dataset("text", tmp_path, str(tmp_path / "short.txt"))
     with pytest.raises(DatasetError, match=r"wikitext-2-v1.zip is damaged"):
-        wikitext2.read_archive(b"no zip", "here")
+        wikitext2.read_archive(b"no zip")
 
 
 def test_the_descriptions_need_no_file(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ class Dataset:
         train_images, train_labels: [N, 28, 28] and [N], or [N, 3, 32, 32] and [N]; for tokens both
             [N, L].
         test_images, test_labels: likewise [M, ...].
-        provenance: text notes stored with it: ``dataset``, ``source``, ``sha256 of ...``.
+        provenance: text notes stored with it: ``dataset``, ``sha256 of ...``. Not where it came
+            from, or the same images from elsewhere would be another file and retrain everything.
 
     Raises:
         DatasetError: a type, shape or label does not fit.

@@ -41,7 +41,7 @@ def load_idx(files: IdxFiles, mirrors: Sequence[str], folder: Path, source: str)
         f"sha256 of {fields[name].name}": hashlib.sha256(content).hexdigest()
         for name, content in contents.items()
     }
-    return Dataset(**arrays, provenance={"source": source, **sums})
+    return Dataset(**arrays, provenance=sums)
 
 
 def _array(content: bytes, folder: Path) -> np.ndarray:

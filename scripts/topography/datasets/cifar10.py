@@ -22,10 +22,10 @@ RECORD = 1 + 3 * 32 * 32  # label, then the planes of red, green and blue
 
 def load(folder: Path, source: str) -> Dataset:
     """Load CIFAR-10 from its mirror or from ``source``; see ``topography.datasets``."""
-    return read_archive(content_of(FILE, MIRRORS, folder, source), source)
+    return read_archive(content_of(FILE, MIRRORS, folder, source))
 
 
-def read_archive(content: bytes, source: str) -> Dataset:
+def read_archive(content: bytes) -> Dataset:
     """Dataset in the uncompressed tar archive.
 
     Raises:
@@ -36,7 +36,7 @@ def read_archive(content: bytes, source: str) -> Dataset:
         for names in (TRAIN, TEST):
             records = np.concatenate([_records(archive, name) for name in names])
             parts += [records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].copy()]
-    return Dataset(*parts, provenance={"source": source, "md5 of archive": FILE.archive_md5})
+    return Dataset(*parts, provenance={"md5 of archive": FILE.archive_md5})
 
 
 def _records(archive: tarfile.TarFile, name: str) -> np.ndarray:

@@ -7,8 +7,6 @@ import hashlib
 from importlib.resources import files
 from pathlib import Path
 
-import sklearn
-
 from topography.datasets import Dataset
 from topography.datasets._text import characters
 
@@ -22,8 +20,5 @@ def load(folder: Path, source: str) -> Dataset:
         key=lambda page: page.name,
     )
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
-    provenance = {
-        "source": f"scikit-learn {sklearn.__version__}, descriptions of its datasets",
-        "sha256 of text": hashlib.sha256(text.encode()).hexdigest(),
-    }
+    provenance = {"sha256 of text": hashlib.sha256(text.encode()).hexdigest()}
     return characters(text, TEST_FRACTION, provenance)

@@ -8,7 +8,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import sklearn
 from sklearn.datasets import load_digits
 
 from topography.datasets import Dataset
@@ -36,7 +35,6 @@ def load(folder: Path, source: str) -> Dataset:
         test_images=images[TRAIN_IMAGES:],
         test_labels=labels[TRAIN_IMAGES:],
         provenance={
-            "source": f"scikit-learn {sklearn.__version__}, load_digits",
             "sha256 of images": hashlib.sha256(images.tobytes()).hexdigest(),
             "sha256 of labels": hashlib.sha256(labels.tobytes()).hexdigest(),
         },

@@ -19,5 +19,5 @@ def load(folder: Path, source: str) -> Dataset:
             f"Cannot read {source} as a text: {error}. Give the path of a text file in UTF-8 as "
             "data source."
         ) from error
-    provenance = {"source": source, "sha256 of text": hashlib.sha256(text.encode()).hexdigest()}
+    provenance = {"sha256 of text": hashlib.sha256(text.encode()).hexdigest()}
     return characters(text, TEST_FRACTION, provenance)

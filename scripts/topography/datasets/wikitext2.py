@@ -23,10 +23,10 @@ END_OF_LINE = "<eos>"
 
 def load(folder: Path, source: str) -> Dataset:
     """Load WikiText-2 from its mirrors or from ``source``; see ``topography.datasets``."""
-    return read_archive(content_of(FILE, MIRRORS, folder, source), source)
+    return read_archive(content_of(FILE, MIRRORS, folder, source))
 
 
-def read_archive(content: bytes, source: str) -> Dataset:
+def read_archive(content: bytes) -> Dataset:
     """Dataset in the zip archive: words between spaces, and a token at the end of each line.
 
     Raises:
@@ -39,8 +39,7 @@ def read_archive(content: bytes, source: str) -> Dataset:
         raise DatasetError(
             f"{FILE.archive} is damaged or another file: {error}. Replace it by an unharmed copy."
         ) from error
-    provenance = {"source": source, "md5 of archive": FILE.archive_md5}
-    return as_dataset(_words(train), _words(test), provenance)
+    return as_dataset(_words(train), _words(test), {"md5 of archive": FILE.archive_md5})
 
 
 def _words(text: str) -> list[str]:
