@@ -85,7 +85,7 @@ rule write_manifest:
 
 
 # Without an output, so that it is done whenever it is asked for: what lies in docs/ is the last set
-# that was published, of whichever scale.
+# that was published.
 rule reproduction:
     input:
         figures=expand(

@@ -50,6 +50,7 @@ def main() -> None:
     """Publish the set."""
     arguments = parse_arguments()
     config = arguments.settings
+    reproduction.refuse_another_scale(arguments.target, config["scale"])
     agreement = next(file for file in arguments.agreement if file.suffix == ".csv")
     results = arguments.run.parent
     benchmarks = [file for file in arguments.benchmarks if file.exists()]

@@ -232,6 +232,17 @@ def test_a_set_with_a_path_of_this_machine_is_not_published(
     assert not (tmp_path / "published").exists()
 
 
+def test_a_set_of_another_scale_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "published"
+    publish(tmp_path, monkeypatch)
+    reproduction.refuse_another_scale(target, CONFIG["scale"])
+    reproduction.refuse_another_scale(tmp_path / "nothing", "paper")
+    with pytest.raises(ProvenanceError, match=r"of scale smoke, which .* paper would"):
+        reproduction.refuse_another_scale(target, "paper")
+
+
 def test_a_set_replaces_a_set_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "docs/reproduction"
     for name in ("old.txt", "new.txt"):

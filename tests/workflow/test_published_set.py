@@ -80,6 +80,7 @@ def go_on_from(folder: Path, workflow: Workflow) -> None:
 @pytest.mark.slow
 def test_a_reproduction_is_published_and_verified(reported: Workflow, tmp_path: Path) -> None:
     workflow = reported.copy(tmp_path / "clone")
+    shutil.rmtree(workflow.folder / "docs/reproduction", ignore_errors=True)  # of another scale
     workflow.run("reproduction", "--cores", "1", *SMOKE)
     published = workflow.folder / "docs/reproduction"
     names = {file.relative_to(published).as_posix() for file in published.rglob("*")}

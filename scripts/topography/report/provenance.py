@@ -31,7 +31,7 @@ NO_RESULTS = (*ABOUT_RUNS, "checkpoints")
 PNG_START = b"\x89PNG\r\n\x1a\n"
 UNKNOWN = "unknown"
 # What results depend on of a repository.
-CODE = ("Snakefile", "rules", "scripts", "envs", "config", "config.yaml")
+CODE = ("Snakefile", "rules", "scripts", "envs", "config", "config.yaml", "uv.lock")
 # Settings that change no result: where data and networks lie is a matter of the machine.
 WITHOUT_EFFECT = ("data_source", "device", "gpu_memory")
 # In the metadata of a figure: what it is called there -> key of its description.

@@ -306,6 +306,23 @@ def refuse_paths(folder: Path, paths: Iterable[str]) -> None:
                 )
 
 
+def refuse_another_scale(target: Path, scale: str) -> None:
+    """Make sure that a set of one scale does not take the place of that of another.
+
+    Raises:
+        ProvenanceError: the target holds a set of another scale.
+    """
+    file = target / CONFIGURATION
+    if not file.is_file():
+        return
+    published = yaml.safe_load(file.read_text(encoding="utf-8"))["scale"]
+    if published != scale:
+        raise ProvenanceError(
+            f"{target} holds the results of scale {published}, which those of scale {scale} would "
+            f"replace. If you want that, remove {target} first."
+        )
+
+
 @contextmanager
 def replaced(target: Path) -> Iterator[Path]:
     """Give an empty folder beside the target; on success it takes the target's place.
