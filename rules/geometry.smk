@@ -47,7 +47,14 @@ rule plot_geometry:
         records=lambda wildcards: geometry_records(GEOMETRY_PANELS[wildcards.figure]),
         probes=lambda wildcards: geometry_probes(GEOMETRY_PANELS[wildcards.figure]),
     output:
-        multiext("<results>/geometry/{figure}", ".pdf", ".png", ".csv"),
+        pdf="<results>/geometry/{figure}.pdf",
+        png=report(
+            "<results>/geometry/{figure}.png",
+            category="Second study",
+            caption="../docs/captions/geometry.rst",
+            labels={"figure": "{figure}", "shows": "geometry of optimization paths"},
+        ),
+        csv="<results>/geometry/{figure}.csv",
     log:
         "<logs>/plot_geometry/{figure}.log",
     wildcard_constraints:
@@ -72,7 +79,12 @@ rule judge_geometry:
         probes="<results>/geometry/records/controls.probes.csv",
         claims=local("config/geometry_claims.yaml"),
     output:
-        csv="<results>/geometry/claims.csv",
+        csv=report(
+            "<results>/geometry/claims.csv",
+            category="Second study",
+            caption="../docs/captions/geometry_claims.rst",
+            labels={"table": "claims", "shows": "claims and verdicts"},
+        ),
         markdown="<results>/geometry/claims.md",
     log:
         "<logs>/judge_geometry.log",
