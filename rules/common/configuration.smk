@@ -78,28 +78,34 @@ def check_configuration(sources):
 
 SOURCES = configuration_sources()
 check_configuration(SOURCES)
-# In the order of config.yaml, the last of the sources.
-config["architectures"] = configuration.chosen_architectures(
-    config, SOURCES[-1][1]["architectures"]
-)
+# The last of the sources is config.yaml.
+in_order = configuration.in_order_of(SOURCES[-1][1], config)
+config.clear()
+config.update(in_order, architectures=configuration.chosen_architectures(in_order))
 # Scales share the datasets.
 DATA = f"results/data/{config['dataset']}.safetensors"
 
 
 def check_dataset():
-    """Stop here as well where the folder of the scale holds the work on another dataset, or where the
-    dataset has fewer images than are asked for."""
+    """Stop here as well where the folder of the scale holds the work on another dataset."""
     with told_by_snakemake():
         provenance.require_same_dataset(
             Path("results", config["scale"]), config["dataset"]
         )
-        if Path(DATA).exists():
-            available = datasets.image_counts(DATA)
-            configuration_checks.check_images(config, available, Path(DATA), SOURCES)
+
+
+def check_images(wanted, file):
+    """Stop here where a dataset, if it is there, has fewer images than are asked for."""
+    if Path(file).exists():
+        with told_by_snakemake():
+            configuration_checks.check_images(
+                wanted, datasets.image_counts(file), Path(file), SOURCES
+            )
 
 
 if workflow.is_main_process:
     check_dataset()
+    check_images(configuration_checks.wanted_images(config), DATA)
 
 
 def show_panel(left_out):

@@ -30,15 +30,10 @@ def variant_trainings(suffix):
     """Input of a rule: one file of every training job of its variant."""
 
     def evaluate(wildcards):
-        if Path(DATA).exists():
-            with told_by_snakemake():
-                configuration_checks.check_images_of_variant(
-                    config,
-                    wildcards.variant,
-                    datasets.image_counts(DATA),
-                    Path(DATA),
-                    SOURCES,
-                )
+        check_images(
+            configuration_checks.wanted_images_of_variant(config, wildcards.variant),
+            DATA,
+        )
         return expand(
             "<results>/variants/{variant}/training/{architecture}/{optimizer}/seeds_{seeds}.{suffix}",
             seeds=configuration.seed_batches(

@@ -195,13 +195,15 @@ def result_files():
 
 
 def imported_state(wildcards):
-    """Parameter of a rule: size and date of both files of weights from elsewhere.
+    """Parameter of a rule: name, size and date of both files of weights from elsewhere.
 
     Not of `input`, since Snakemake takes what follows from its files for no change of a parameter.
     """
     files = [imported_file(checkpoint)(wildcards) for checkpoint in ("train", "test")]
-    states = [Path(file).stat() for file in files]
-    return [f"{state.st_size} {state.st_mtime_ns}" for state in states]
+    states = {file: Path(file).stat() for file in files}
+    return [
+        f"{file} {states[file].st_size} {states[file].st_mtime_ns}" for file in files
+    ]
 
 
 def other_results(wildcards):

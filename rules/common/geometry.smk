@@ -11,16 +11,11 @@ def geometry_json(wildcards):
 def geometry_data(wildcards):
     """Input of a rule: the datasets that the runs of its study need, which must have the images."""
     files = data_of_studies([wildcards.study])
-    with told_by_snakemake():
-        for file in filter(Path.exists, map(Path, files)):
-            configuration_checks.check_images_of_study(
-                config,
-                wildcards.study,
-                file.stem,
-                datasets.image_counts(file),
-                file,
-                SOURCES,
-            )
+    for file in files:
+        wanted = configuration_checks.wanted_images_of_study(
+            config, wildcards.study, Path(file).stem
+        )
+        check_images(wanted, file)
     return files
 
 

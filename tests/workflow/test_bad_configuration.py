@@ -345,7 +345,10 @@ def test_more_images_than_there_are_are_refused() -> None:
     available = {"train": 1500, "test": 5000}
     with pytest.raises(ConfigurationError) as refused:
         configuration_checks.check_images(
-            config, available, Path("data"), [("mine.yaml", change), ("config.yaml", BASE)]
+            configuration_checks.wanted_images(config),
+            available,
+            Path("data"),
+            [("mine.yaml", change), ("config.yaml", BASE)],
         )
     problems = str(refused.value).splitlines()[1:]
     assert problems == [
@@ -353,7 +356,8 @@ def test_more_images_than_there_are_are_refused() -> None:
         "has 1500. Ask for fewer."
     ]
     available["train"] = 1600
-    configuration_checks.check_images(config, available, Path("data"), [])
+    wanted = configuration_checks.wanted_images(config)
+    configuration_checks.check_images(wanted, available, Path("data"), [])
 
 
 def test_runs_of_the_second_study_may_not_ask_for_more_images_than_there_are_either() -> None:
@@ -362,9 +366,9 @@ def test_runs_of_the_second_study_may_not_ask_for_more_images_than_there_are_eit
     dataset = configuration.geometry_runs(config, "text")["batch_64"]["dataset"]
 
     def check(of: str) -> None:
-        configuration_checks.check_images_of_study(
-            config, "text", of, {"train": 10**6, "test": 899}, Path("x"), [("mine.yaml", change)]
-        )
+        wanted = configuration_checks.wanted_images_of_study(config, "text", of)
+        available = {"train": 10**6, "test": 899}
+        configuration_checks.check_images(wanted, available, Path("x"), [("mine.yaml", change)])
 
     with pytest.raises(ConfigurationError) as refused:
         check(dataset)
@@ -373,6 +377,27 @@ def test_runs_of_the_second_study_may_not_ask_for_more_images_than_there_are_eit
         "has 899. Ask for fewer."
     ]
     check("mnist")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "settings", "key"),
+    [
+        ("sgd", {"learning_rate": -0.1}, "learning_rate"),
+        ("sgd", {"epochs": 2.5}, "epochs"),
+        ("adam", {"decays": [0.9, 1.0]}, "decays"),
+        ("lbfgs", {"iterations": 0}, "iterations"),
+    ],
+)
+def test_optimizers_of_the_second_study_are_checked_like_those_of_the_first(
+    optimizer: str, settings: dict[str, Any], key: str
+) -> None:
+    run = {"optimizer": optimizer, "optimizer_settings": settings, "controls": False}
+    run["probes"] = None
+    message = refusal({"geometry": {"studies": {"mine": {"first": run}}}})
+    assert f"- geometry.studies.mine.first.optimizer_settings.{key} (in mine.yaml)" in message
+    assert "(run mine.first)" in message
+    message = refusal({"geometry": {"optimizers": {optimizer: settings}}})
+    assert f"- geometry.optimizers.{optimizer}.{key}" in message
 
 
 def test_a_scale_whose_file_names_another_one_is_refused(tmp_path: Path) -> None:
@@ -466,7 +491,7 @@ def test_a_network_that_reads_texts_is_refused_in_the_main_study() -> None:
         (
             {"differences": {"variants": {"fast": {"optimizers": {"adam": {"rate": 1}}}}}},
             "differences.variants.fast.optimizers.adam.rate",
-            "not a setting of the optimizer adam",
+            "is not a known key",
         ),
     ],
 )
@@ -505,7 +530,10 @@ def test_unknown_names_of_the_second_study_are_refused(
 @pytest.mark.parametrize(
     ("section", "what"),
     [
-        ({"optimizers": {"sgd": {"lr": 0.1}}}, "optimizers.sgd.lr (in mine.yaml) is not a setting"),
+        (
+            {"optimizers": {"sgd": {"lr": 0.1}}},
+            "optimizers.sgd.lr (in mine.yaml) is not a known key",
+        ),
         ({"optimizers": {"sdg": {"lr": 0.1}}}, "optimizers.sdg (in mine.yaml) names"),
         (
             {"studies": {"mine": {"first": {"architecture": "transformer"}}}},

@@ -77,6 +77,14 @@ def test_only_the_named_architectures_are_chosen_in_the_order_of_the_configurati
     assert chosen(["lenet", "fcp"]) == ["fcp", "lenet"]
 
 
+def test_keys_come_in_the_order_of_the_first_and_keep_their_values() -> None:
+    value = {"d": [2, 1], "b": {"y": 1, "z": 2, "x": 3}, "a": None}
+    ordered = configuration.in_order_of({"a": {"q": 1}, "b": {"x": 0, "y": 0}, "c": 1}, value)
+    assert ordered == value
+    assert list(ordered) == ["a", "b", "d"]
+    assert list(ordered["b"]) == ["x", "y", "z"]
+
+
 @pytest.mark.parametrize(
     ("keep", "measured"), [("lowest", "last"), ("last", "last"), ("mean", "mean")]
 )

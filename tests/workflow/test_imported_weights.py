@@ -48,6 +48,17 @@ def test_given_back_as_weights_from_elsewhere_networks_have_the_same_results(
         np.testing.assert_allclose(found[columns], expected[columns], rtol=1e-5, err_msg=target)
     assert (other.folder / "results/fig4.pdf").read_bytes().startswith(b"%PDF")
     assert "elsewhere" in (other.folder / "results/table1.md").read_text()
+    # Both checkpoints the other way around, in files of one size and date.
+    for file in weights["sgd"].values():
+        os.utime(file, (1, 1))
+    other.run(*targets, "--touch", "--cores", "1", *mine)
+    assert other.rules(*targets, *mine) == set()
+    swapped = weights | {"sgd": {"train": weights["sgd"]["test"], "test": weights["sgd"]["train"]}}
+    (tmp_path / "swapped.yaml").write_text(
+        json.dumps({"only": ["fcp"], "weights": {"fcp": swapped}})
+    )
+    rules = other.rules(*targets, *SMOKE, "--configfile", str(tmp_path / "swapped.yaml"))
+    assert "import_networks" in rules
     # Other networks under the same name, copied with a date from before.
     replaced = Path(weights["sgd"]["train"])
     np.save(replaced, np.load(replaced)[::-1])

@@ -135,6 +135,23 @@ def test_settings_that_swap_their_values_are_noticed(finished: Workflow, tmp_pat
     assert "train_networks" in finished.rules(*SMOKE, "--configfile", str(file))
 
 
+@pytest.mark.parametrize(
+    "same",
+    [
+        "images: {test: 100}",
+        "optimizers: {lbfgs: {iterations: 5}, sgd: {epochs: 3}}",
+        "architectures: {lstm: {override: null}}",
+    ],
+)
+def test_values_already_in_force_rerun_nothing_in_whatever_order(
+    finished: Workflow, tmp_path: Path, same: str
+) -> None:
+    """Snakemake puts the keys of such a file before all others."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(same)
+    assert finished.jobs(*SMOKE, "--configfile", str(file)) == []
+
+
 def test_an_override_reruns_its_architecture(finished: Workflow, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("architectures: {lenet: {override: {optimizers: {sgd: {epochs: 4}}}}}")

@@ -6,7 +6,7 @@ ones with its `override` on top), and how work is cut into jobs. Whether it can 
 by `configuration_checks`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,15 +129,22 @@ def scale_file(folder: Path, scale: object) -> Path | None:
     return file
 
 
-def chosen_architectures(config: Settings, first: Iterable[str] = ()) -> dict[str, Any]:
-    """The architectures that are run: those that `only` names, or all of them.
+def in_order_of(first: object, value: Any) -> Any:
+    """The same value, its keys in the order of another, and those that are not there behind.
 
-    first: names that come before the others, in this order, where they are run; the order of a
-        merged configuration is that of whichever file came first.
+    Snakemake puts the keys of the command line's files first, and takes another order for a change.
     """
-    chosen = config["only"] or config["architectures"]
-    names = dict.fromkeys([*first, *config["architectures"]])
-    return {name: config["architectures"][name] for name in names if name in chosen}
+    if not isinstance(first, Mapping) or not isinstance(value, Mapping):
+        return value
+    keys = [key for key in dict.fromkeys([*first, *value]) if key in value]
+    return {key: in_order_of(first.get(key), value[key]) for key in keys}
+
+
+def chosen_architectures(config: Settings) -> dict[str, Any]:
+    """The architectures that are run: those that `only` names, or all of them."""
+    architectures = config["architectures"]
+    chosen = config["only"] or architectures
+    return {name: settings for name, settings in architectures.items() if name in chosen}
 
 
 def variants(config: Settings) -> list[str]:

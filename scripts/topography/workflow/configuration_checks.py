@@ -107,83 +107,70 @@ def check(
             *dict.fromkeys(_unknown_settings(config, library)),
             *_unknown_choices(config),
             *_unreadable_dataset(config),
-            *_unknown_sets(config),
+            *dict.fromkeys(_unknown_sets(config)),
             *_unknown_weights(config),
             *dict.fromkeys(_unfitting_seeds(config)),
         ]
     if not problems:
-        problems = [*_impossible_values(config), *_impossible_runs(config)]
+        problems = [*_impossible_values(config), *_impossible_runs(config, schema)]
     if not problems:
         problems = list(_impossible_variants(config, schema, library))
     _refuse(problems, sources)
 
 
 def check_images(
-    config: Settings, available: Mapping[str, int], path: Path, sources: Sequence[Source]
+    wanted: Iterable[tuple[Key, int]],
+    available: Mapping[str, int],
+    path: Path,
+    sources: Sequence[Source],
 ) -> None:
     """Refuse to ask for more images than there are: a job would notice when its former results,
     which Snakemake removes at its start, are gone.
 
-    available: of each part, in the dataset that is at `path`. sources: as for `check`.
+    wanted: keys of the configuration that end in "train" or "test", and how many images they ask
+        for. available: of each part, in the dataset that is at `path`. sources: as for `check`.
 
     Raises:
         ConfigurationError: with all problems found.
     """
     problems = [
-        _too_many(place_of(config, architecture, "images", part), wanted, available[part], path)
-        for architecture in chosen_architectures(config)
-        for part, wanted in for_architecture(config, architecture)["images"].items()
-        if wanted > available[part]
+        Problem(
+            key, f"asks for {count} images, and {path} has {available[key[-1]]}", "Ask for fewer"
+        )
+        for key, count in dict.fromkeys(wanted)
+        if count > available[key[-1]]
     ]
-    _refuse(list(dict.fromkeys(problems)), sources)
-
-
-def check_images_of_variant(
-    config: Settings,
-    variant: str,
-    available: Mapping[str, int],
-    path: Path,
-    sources: Sequence[Source],
-) -> None:
-    """The same of a variant of `differences`."""
-    changed = with_variant(config, variant)
-    wanted = for_architecture(changed, config["differences"]["architecture"])["images"]
-    place = ("base",) if variant == DEFAULT else ("variants", variant)
-    problems = []
-    for part, count in wanted.items():
-        if count > available[part]:
-            key = ("differences", *place, "images", part)
-            key = key if has_key(config, key) else ("differences", "base", "images", part)
-            problems.append(_too_many(key, count, available[part], path))
     _refuse(problems, sources)
 
 
-def check_images_of_study(
-    config: Settings,
-    study: str,
-    dataset: str,
-    available: Mapping[str, int],
-    path: Path,
-    sources: Sequence[Source],
-) -> None:
+def wanted_images(config: Settings) -> Iterator[tuple[Key, int]]:
+    """Images that the architectures ask for, as for `check_images`."""
+    for architecture in chosen_architectures(config):
+        for part, count in for_architecture(config, architecture)["images"].items():
+            yield place_of(config, architecture, "images", part), count
+
+
+def wanted_images_of_variant(config: Settings, variant: str) -> Iterator[tuple[Key, int]]:
+    """The same of a variant of `differences`."""
+    changed = with_variant(config, variant)
+    images = for_architecture(changed, config["differences"]["architecture"])["images"]
+    for part, count in images.items():
+        own = ("differences", "variants", variant, "images", part)
+        yield own if has_key(config, own) else ("differences", "base", "images", part), count
+
+
+def wanted_images_of_study(config: Settings, study: str, dataset: str) -> Iterator[tuple[Key, int]]:
     """The same of the runs of a study of optimization paths that read this dataset."""
-    problems = []
     for name, run in geometry_runs(config, study).items():
-        for part, wanted in run["images"].items():
-            if run["function"] is None and run["dataset"] == dataset and wanted > available[part]:
-                place = _place_in_run(config, study, name, "images", part)
-                problems.append(_too_many(place, wanted, available[part], path))
-    _refuse(list(dict.fromkeys(problems)), sources)
+        if run["function"] is None and run["dataset"] == dataset:
+            for part, count in run["images"].items():
+                yield _place_in_run(config, study, name, "images", part), count
 
 
 def _place_in_run(config: Settings, study: str, name: str, *key: str) -> Key:
     """Where the value that applies to a run of the second study is written."""
     own = ("geometry", "studies", study, name, *key)
     return own if has_key(config, own) else ("geometry", "defaults", *key)
-
-
-def _too_many(place: Key, wanted: int, available: int, path: Path) -> Problem:
-    return Problem(place, f"asks for {wanted} images, and {path} has {available}", "Ask for fewer")
 
 
 def _refuse(problems: Sequence[Problem], sources: Sequence[Source]) -> None:
@@ -345,23 +332,24 @@ def _unknown_settings_of_run(
     config: Settings, study: str, run_name: str, run: Settings, library: Path
 ) -> Iterator[Problem]:
     """The same of one run of the second study."""
-    of_run, of_all = ("geometry", "studies", study, run_name), ("geometry", "defaults")
-    of_optimizer = ("geometry", "optimizers", run["optimizer"])
-    # Where settings may stand, and where one that stands nowhere belongs.
-    places = {
-        "optimizer": (
-            [(*of_run, "optimizer_settings"), (*of_all, "optimizer_settings"), of_optimizer],
-            of_optimizer,
-        )
-    }
-    if run["function"] is None:  # which takes the place of a network
-        own = (*of_run, "architecture_settings")
-        places["architecture"] = ([own, (*of_all, "architecture_settings")], own)
-    for kind, (possible, otherwise) in places.items():
+    # A function takes the place of a network.
+    kinds = ["optimizer"] if run["function"] is not None else ["optimizer", "architecture"]
+    for kind in kinds:
         for name, what, fix in _misfits(kind, run[kind], run[f"{kind}_settings"], library):
-            held = [place for place in possible if has_key(config, (*place, name))]
-            place = held[0] if held else otherwise
-            yield Problem((*place, name), f"{what} (run {study}.{run_name})", fix)
+            place = _place_of_setting(config, study, run_name, kind, run[kind], name)
+            yield Problem(place, f"{what} (run {study}.{run_name})", fix)
+
+
+def _place_of_setting(
+    config: Settings, study: str, run_name: str, kind: str, of: str, name: str
+) -> Key:
+    """Where a setting of the optimizer or architecture `of` of a run is written, or belongs."""
+    own = ("geometry", "studies", study, run_name, f"{kind}_settings", name)
+    places = [own, ("geometry", "defaults", f"{kind}_settings", name)]
+    if kind == "optimizer":
+        places.append(("geometry", "optimizers", of, name))
+    written = [place for place in places if has_key(config, place)]
+    return written[0] if written else places[-1] if kind == "optimizer" else own
 
 
 def _misfits(
@@ -515,10 +503,16 @@ def _impossible_variants(config: Settings, schema: Settings, library: Path) -> I
             return  # all variants would repeat it
 
 
-def _impossible_runs(config: Settings) -> Iterator[Problem]:
+def _impossible_runs(config: Settings, schema: Settings) -> Iterator[Problem]:
     """What is wrong with the runs of the second study."""
+    of_optimizers = {"$defs": schema["$defs"], "$ref": "#/$defs/optimizers"}
     for study in config["geometry"]["studies"]:
         for name, run in geometry_runs(config, study).items():
+            optimizer = run["optimizer"]
+            for wrong in _schema_problems({optimizer: run["optimizer_settings"]}, of_optimizers):
+                setting = wrong.key[1] if len(wrong.key) > 1 else ""
+                place = _place_of_setting(config, study, name, "optimizer", optimizer, setting)
+                yield Problem(place, f"{wrong.what} (run {study}.{name})", wrong.fix)
             for key, what, fix in _run_conflicts(run):
                 place = _place_in_run(config, study, name, key)
                 yield Problem(place, f"{what} (run {study}.{name})", fix)

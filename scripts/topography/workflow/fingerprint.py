@@ -14,11 +14,13 @@ from pathlib import Path
 
 from topography.errors import TopographyError
 
-# Modules that no number depends on: what jobs say, how they end, and how edits are noticed.
+# Modules that no number depends on: what jobs read and say, how they end, how edits are noticed.
 WITHOUT_EFFECT = {
     "topography.errors",
+    "topography.jobs.command_line",
     "topography.jobs.orphans",
     "topography.progress",
+    "topography.workflow",
     "topography.workflow.fingerprint",
 }
 _LENGTH = 16  # hexadecimal digits: enough to tell a few thousand versions apart, short in a log
