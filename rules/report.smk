@@ -103,6 +103,7 @@ rule publish_table:
     conda:
         "../envs/analysis.yaml"
     params:
+        code=code_id("publish_table.py"),
         folder=subpath(output[0], parent=True),
     shell:
-        "cp {input:q} {params.folder:q}/ > {log:q} 2>&1"
+        "exec python scripts/publish_table.py --files {input:q} --folder {params.folder:q} > {log:q} 2>&1"

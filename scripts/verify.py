@@ -18,13 +18,20 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Say that the set is whole, or what is wrong with it."""
     folder = parse_arguments().folder
+    if not (folder / provenance.MANIFEST).is_file():
+        raise TopographyError(
+            f"{folder} has no {provenance.MANIFEST} to check it against. For the results of a "
+            f"scale make it: snakemake --cores 1 {folder / provenance.MANIFEST}, with the --config "
+            "of the run."
+        )
     found = list(provenance.problems(folder))
     for problem in found:
         print(problem)
     if found:
         raise TopographyError(
-            f"{folder} is not what its manifest says: {len(found)} problems, listed above. "
-            "Get it again from where it was published."
+            f"{folder} is not what its manifest says: {len(found)} differences, listed above. Get "
+            "a published set again from where it was published; of results of your own, delete "
+            "what has changed and run the workflow again."
         )
     print(f"{folder}: {len(provenance.results_below(folder))} files are what the manifest says")
 

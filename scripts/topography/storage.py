@@ -374,12 +374,16 @@ def check_shapes(
             )
 
 
-def _read_rows(path: AnyPath) -> list[list[str]]:
-    """Compare a CSV file with its checksum and split it into rows of cells."""
+def read_checked(path: AnyPath) -> bytes:
+    """Content of a CSV file, compared with its checksum.
+
+    Raises:
+        StorageError: it is missing, or damaged.
+    """
     try:
         content = Path(path).read_bytes()
         if checksum_path(path).exists():
-            recorded = checksum_path(path).read_text().split()[:1]
+            recorded = checksum_path(path).read_text(errors="replace").split()[:1]
             actual = hashlib.sha256(content).hexdigest()
             if recorded != [actual]:
                 raise StorageError(
@@ -394,9 +398,16 @@ def _read_rows(path: AnyPath) -> list[list[str]]:
             )
             if not content.endswith(b"\n"):
                 raise StorageError(f"{path} is empty or was cut within a row. {HOW_TO_REMAKE}")
-        return list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
     except OSError as error:
         raise _cannot_read(error.filename or path, error) from error
+    return content
+
+
+def _read_rows(path: AnyPath) -> list[list[str]]:
+    """Compare a CSV file with its checksum and split it into rows of cells."""
+    content = read_checked(path)
+    try:
+        return list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise StorageError(
             f"{path} is truncated, damaged or no CSV file ({error}). {HOW_TO_REMAKE}"

@@ -195,7 +195,7 @@ def test_the_commands(figure: Path, tmp_path: Path, monkeypatch, capsys) -> None
         command(verify, folder)
     printed = capsys.readouterr()
     assert "fig4.csv: has changed" in printed.out
-    assert "2 problems" in printed.err
+    assert "2 differences" in printed.err
 
 
 def test_a_folder_without_a_manifest_is_an_error_that_says_so(tmp_path: Path) -> None:

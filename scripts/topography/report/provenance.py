@@ -142,14 +142,14 @@ def publish(stem: Path, target: Path, description: Mapping[str, str]) -> None:
 
     Raises:
         ProvenanceError: a file is no PDF or PNG as matplotlib writes them.
-        StorageError: a file cannot be written.
+        StorageError: the CSV file is damaged, or a file cannot be written.
     """
     fields = {name: description[key] for name, key in FIELDS.items()}
     try:
         stamped = {
             ".pdf": with_pdf_fields(stem.with_suffix(".pdf").read_bytes(), fields),
             ".png": with_png_fields(stem.with_suffix(".png").read_bytes(), fields),
-            ".csv": stem.with_suffix(".csv").read_bytes(),
+            ".csv": storage.read_checked(stem.with_suffix(".csv")),
         }
     except ProvenanceError as error:
         raise ProvenanceError(f"{stem} {error}. Delete it and run the workflow again.") from None
