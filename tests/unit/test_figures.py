@@ -259,6 +259,15 @@ def test_curves_are_means_over_the_kept_runs_with_lines_at_their_median_minima()
             assert heights.max() == curve[f"{checkpoint}_high"].max()
 
 
+def test_where_an_optimizer_has_no_curves_of_a_network_the_others_are_drawn():
+    """Its networks come from elsewhere, and those of another architecture do not."""
+    histories, selections = curves_input(kept=[0, 1, 3])
+    numbers = loss_curves.shown_numbers(histories, selections)
+    other = numbers[numbers["optimizer"] == "lbfgs"].assign(architecture="fcp")
+    panels = loss_curves.draw(pd.concat([numbers, other])).axes
+    assert [len(axes.collections) for axes in panels] == [2, 2, 1, 1]
+
+
 def test_the_band_holds_the_true_mean_as_often_as_it_says():
     random = np.random.default_rng(0)
     losses = random.lognormal(sigma=0.3, size=(4000, 8))
@@ -394,10 +403,19 @@ def test_panels_adapt_to_the_number_of_architectures(count, rows):
     assert figure.get_size_inches()[0] == pytest.approx(170 / 25.4)
 
 
-def test_colours_of_new_names_are_their_own():
-    colours = style.colours(["sgd_train", "adam_train", "adam_test"], style.SET_COLOURS)
+def test_colours_of_new_sets_are_their_own_and_the_same_in_every_figure():
+    names = ["sgd_train", "adam_train", "adam_test", "momentum_train", "momentum_test"]
+    colours = style.set_colours(names)
     assert colours["sgd_train"] == style.SET_COLOURS["sgd_train"]
-    assert len(set(colours.values())) == 3
+    assert len(set(colours.values())) == 5
+    tests = style.set_colours(["sgd_test", "adam_test", "momentum_test"])  # as Figure S2 has them
+    assert tests == {name: colours.get(name, style.SET_COLOURS.get(name)) for name in tests}
+    optimizers = style.optimizer_colours(["sgd", "adam"])
+    assert optimizers == {"sgd": style.OPTIMIZER_COLOURS["sgd"], "adam": colours["adam_train"]}
+
+
+def test_many_further_optimizers_still_have_colours():
+    assert len(style.optimizer_colours(f"number_{n}" for n in range(9))) == 9
 
 
 def test_equal_figures_give_equal_files_without_a_date(tmp_path):

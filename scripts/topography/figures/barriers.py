@@ -45,7 +45,7 @@ def shown_numbers(heights: dict[str, dict[str, np.ndarray]]) -> pd.DataFrame:
 
 def draw(numbers: pd.DataFrame, landscape: str) -> Figure:
     """One panel per architecture, one histogram per set."""
-    colours = style.colours(numbers["set"], style.SET_COLOURS)
+    colours = style.set_colours(numbers["set"])
     architectures = numbers["architecture"].unique().tolist()
     figure, panels = style.new_panels(architectures)
     for axes, architecture in zip(panels, architectures, strict=True):

@@ -29,7 +29,7 @@ def draw(numbers: pd.DataFrame) -> Figure:
 
     numbers: rows of `topography.report.convergence.efforts`.
     """
-    colours = style.colours(numbers["set"], style.SET_COLOURS)
+    colours = style.set_colours(numbers["set"])
     terms = sorted(numbers["terms"].unique())
     looks = dict(zip(terms, itertools.cycle(zip(MARKERS, LINES, strict=True)), strict=False))
     architectures = numbers["architecture"].unique().tolist()

@@ -162,7 +162,9 @@ def _draw_panel(axes: Axes, panel: Panel, numbers: pd.DataFrame) -> None:
         cosines = "cosine" in panel.quantity and not by_size
         columns = 3 if numbers["series"].nunique() == 5 else 2
         place = {"loc": "upper right", "ncols": columns, "borderaxespad": 0.0} if cosines else {}
-        axes.legend(fontsize=7, handlelength=0.8, columnspacing=0.8, handletextpad=0.4, **place)
+        ground = {"frameon": True, "framealpha": 0.85, "facecolor": "white", "edgecolor": "none"}
+        spacing = {"handlelength": 0.8, "columnspacing": 0.8, "handletextpad": 0.4}
+        axes.legend(fontsize=7, **spacing, **ground, **place)
 
 
 def _scale(axes: Axes, panel: Panel, numbers: pd.DataFrame) -> None:

@@ -38,7 +38,7 @@ def shown_numbers(projections: Mapping[str, pd.DataFrame], comparison: str) -> p
 def draw(numbers: pd.DataFrame) -> Figure:
     """One scatter panel per architecture, the optimizers by colour and marker."""
     sets = numbers["set"].unique().tolist()
-    colours = style.colours((split_set(name)[0] for name in sets), style.OPTIMIZER_COLOURS)
+    colours = style.optimizer_colours(split_set(name)[0] for name in sets)
     architectures = numbers["architecture"].unique().tolist()
     figure, panels = style.new_panels(architectures)
     for axes, architecture in zip(panels, architectures, strict=True):

@@ -48,10 +48,8 @@ def shown_numbers(
 
 def draw(numbers: pd.DataFrame) -> Figure:
     """One panel per architecture: two histograms and a dotted line at the centroids."""
-    optimizer_colours = style.colours(
-        (split_set(name)[0] for name in numbers["set"]), style.OPTIMIZER_COLOURS
-    )
-    colours = {name: optimizer_colours[split_set(name)[0]] for name in numbers["set"].unique()}
+    of_optimizers = style.optimizer_colours(split_set(name)[0] for name in numbers["set"])
+    colours = {name: of_optimizers[split_set(name)[0]] for name in numbers["set"].unique()}
     architectures = numbers["architecture"].unique().tolist()
     figure, panels = style.new_panels(architectures)
     for axes, architecture in zip(panels, architectures, strict=True):

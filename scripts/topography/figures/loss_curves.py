@@ -97,7 +97,7 @@ def draw(numbers: pd.DataFrame) -> Figure:
     """A row per architecture: train curves on the left, test curves on the right."""
     architectures = numbers["architecture"].unique().tolist()
     optimizers = in_paper_order(numbers["optimizer"])
-    colours = style.colours(optimizers, style.OPTIMIZER_COLOURS)
+    colours = style.optimizer_colours(optimizers)
     figure = style.new_figure(len(architectures) * ROW_HEIGHT + 0.4)
     panels = figure.subplots(len(architectures), 2, squeeze=False)
     letters = iter(string.ascii_lowercase)
@@ -108,7 +108,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
             style.name_panel(axes, next(letters), title)
             for optimizer in optimizers:
                 curve = curves[curves["optimizer"] == optimizer]
-                _draw_curve(axes, curve, checkpoint, colours[optimizer])
+                if len(curve):  # networks from elsewhere have none
+                    _draw_curve(axes, curve, checkpoint, colours[optimizer])
             losses = curves[f"{checkpoint}_loss"]
             style.label_logarithmic_axis(axes, "y", losses.min(), losses.max())
             _scale_epochs(axes, curves)

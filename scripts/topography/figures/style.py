@@ -1,6 +1,7 @@
 """The common look of the figures: size, fonts, colours, panels, and how they are written."""
 
 import argparse
+import itertools
 import string
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from topography import storage
-from topography.naming import architecture_label
+from topography.analysis.sets import CHECKPOINTS
+from topography.naming import architecture_label, split_set
 
 WIDTH = 170 / 25.4  # inches: two columns of a journal page
 DOTS_PER_INCH = 200
@@ -30,7 +32,13 @@ SET_COLOURS = {
     "sgd_test": "#f2bc1b",
 }
 OPTIMIZER_COLOURS = {"lbfgs": "#1f4fbf", "sgd": "#e8595c"}
-FURTHER_COLOURS = ("#2a9d6f", "#8e5bb5", "#7a5230", "#4c4c4c")
+# Of the train and the test set of each further optimizer; the first stands for the optimizer too.
+FURTHER_COLOURS = (
+    ("#1e7d55", "#86cfab"),
+    ("#6b3fa0", "#bda3dd"),
+    ("#7a5230", "#cfab84"),
+    ("#4c4c4c", "#b0b0b0"),
+)
 
 # What a loss is measured in, where the paper's architectures tell.
 LOSS_UNITS = {
@@ -101,10 +109,29 @@ def loss_label(quantity: str, architecture: str) -> str:
     return f"{quantity} ({unit})" if unit else quantity
 
 
-def colours(names: Iterable[str], known: dict[str, str]) -> dict[str, str]:
-    """Colour of each name: the paper's where it has one, further colours in order of appearance."""
-    further = iter(FURTHER_COLOURS * 10)
-    return {name: known.get(name) or next(further) for name in dict.fromkeys(names)}
+def optimizer_colours(optimizers: Iterable[str]) -> dict[str, str]:
+    """Colour of each optimizer: the paper's, or a further one in order of appearance."""
+    names = list(dict.fromkeys(optimizers))
+    further = _further_colours(name for name in names if name not in OPTIMIZER_COLOURS)
+    return {name: OPTIMIZER_COLOURS.get(name) or further[name][0] for name in names}
+
+
+def set_colours(sets: Iterable[str]) -> dict[str, str]:
+    """Colour of each set: the paper's, or that of its checkpoint among those of its optimizer."""
+    names = list(dict.fromkeys(sets))
+    further = _further_colours(split_set(name)[0] for name in names if name not in SET_COLOURS)
+    colours = {}
+    for name in names:
+        optimizer, checkpoint = split_set(name)
+        shade = CHECKPOINTS.index(checkpoint)
+        colours[name] = SET_COLOURS.get(name) or further[optimizer][shade]
+    return colours
+
+
+def _further_colours(optimizers: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Colours of the train and test sets of optimizers that the paper does not have."""
+    names = dict.fromkeys(optimizers)
+    return dict(zip(names, itertools.cycle(FURTHER_COLOURS), strict=False))
 
 
 def label_logarithmic_axis(axes: Axes, which: str, low: float, high: float) -> None:
