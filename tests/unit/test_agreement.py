@@ -239,7 +239,7 @@ def test_both_pages_say_why_a_row_is_undecided_and_which_settings_are_cut():
     facts = {**FACTS, "cuts": {"FCP": ["training.seeds is 8, not 75"]}}
     markdown = agreement_page.markdown(table, facts, NO_ORDERINGS)
     page = agreement_page.html(table, {}, facts, NO_ORDERINGS)
-    reason = "fewer than 48 runs, or pairs of them"
+    reason = "fewer than 48 runs a side (or pairs of runs)"
     assert f"inconclusive ({reason}) |" in markdown
     assert f"<small>{reason}</small>" in page
     assert "- FCP: training.seeds is 8, not 75" in markdown
@@ -382,7 +382,7 @@ def test_three_runs_decide_nothing():
         table["kept"] = table["rank"] <= 3
     row = judged(claim("longer_vectors", ["lbfgs_train", "sgd_test"]), measured=few).iloc[0]
     assert row["verdict"] == claims.INCONCLUSIVE
-    assert row["note"] == "fewer than 4 runs, or pairs of them"
+    assert row["note"] == "fewer than 4 runs a side (or pairs of runs)"
 
 
 def joined(pairs: list[tuple[int, int]], heights: np.ndarray) -> pd.DataFrame:
@@ -436,7 +436,7 @@ def test_three_pairs_decide_nothing_however_many_runs_they_join():
     chosen = claim("lower_barriers", ["train", "sgd_train", "lbfgs_train"])
     row = judged(chosen, measured=results(barriers=tables)).iloc[0]
     assert (row["ours"], row["verdict"]) == (1.0, claims.INCONCLUSIVE)
-    assert "or pairs of them" in row["note"]
+    assert "or pairs of runs" in row["note"]
 
 
 @pytest.mark.parametrize(("runs", "verdict"), [(5, claims.INCONCLUSIVE), (6, claims.AGREES)])

@@ -53,7 +53,7 @@ class Measurement:
         if not np.isnan(low):
             return (low, high), ""
         if self.runs < self.fewest:
-            return (low, high), f"fewer than {self.fewest} runs, or pairs of them"
+            return (low, high), f"fewer than {self.fewest} runs a side (or pairs of runs)"
         return (low, high), "too few pairs for resamples of the runs"
 
 
