@@ -28,6 +28,7 @@ LABELS = {
     "step_optimality": "best / actual step length",
 }
 LINEAR_BELOW = 0.02  # of the axis of a cosine, which is logarithmic beyond and shows both signs
+LARGE_COSINE = 0.25  # on its logarithmic axis in the uppermost part
 WITH_NULL = ("cosine", "step_cosine", "step_optimality")
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 DASHED = {"linestyle": (0, (3, 2)), "linewidth": 0.9}
@@ -158,13 +159,18 @@ def _draw_panel(axes: Axes, panel: Panel, numbers: pd.DataFrame) -> None:
     axes.set_xlabel("Images per minibatch" if by_size else "Epoch")
     axes.set_ylabel(LABELS[panel.quantity])
     if numbers["series"].nunique() > 1 or by_size:
-        # Cosines leave room at the upper right after the first epoch; elsewhere it differs.
-        cosines = "cosine" in panel.quantity and not by_size
-        columns = 3 if numbers["series"].nunique() == 5 else 2
-        place = {"loc": "upper right", "ncols": columns, "borderaxespad": 0.0} if cosines else {}
-        ground = {"frameon": True, "framealpha": 0.85, "facecolor": "white", "edgecolor": "none"}
-        spacing = {"handlelength": 0.8, "columnspacing": 0.8, "handletextpad": 0.4}
-        axes.legend(fontsize=7, **spacing, **ground, **place)
+        place = {}
+        if "cosine" in panel.quantity and not by_size:
+            columns = 3 if numbers["series"].nunique() == 5 else 2
+            place = {"loc": _room_beside_cosines(numbers), "ncols": columns, "borderaxespad": 0.0}
+        axes.legend(fontsize=7, handlelength=0.8, columnspacing=0.8, handletextpad=0.4, **place)
+
+
+def _room_beside_cosines(numbers: pd.DataFrame) -> str:
+    """Where a legend fits: above them, but for short trainings, whose cosines stay large."""
+    late = numbers[numbers["position"] > numbers["position"].max() / 2]
+    highest = late[["mean", "comparison"]].max(axis=1).groupby(late["series"]).median().max()
+    return "upper right" if highest < LARGE_COSINE else "best"
 
 
 def _scale(axes: Axes, panel: Panel, numbers: pd.DataFrame) -> None:
