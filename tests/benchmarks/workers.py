@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks.machine import peak_memory_mb, wait_for
 from benchmarks.work import ENGINES
 from topography.architectures import get_architecture
+from topography.device import set_up_processor
 from topography.objective import Objective
 
 
@@ -71,9 +72,7 @@ def _work(
     connection: Connection, architecture: str, images: Tensor, labels: Tensor, device: torch.device
 ) -> None:
     """Do what is asked for until the other end of the connection is closed."""
-    # As jobs do, but for the allocator of `set_up_processor`, which the ordinary way lacks too.
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    set_up_processor(threads=1)
     objective = Objective(get_architecture(architecture), images.to(device), labels.to(device))
     functions: dict[str, Callable[[], object]] = {}
     with suppress(EOFError):
