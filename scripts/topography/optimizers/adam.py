@@ -26,7 +26,7 @@ class Adam(MinibatchOptimizer):
         the root; the others as for every `MinibatchOptimizer`.
         """
         super().__init__(learning_rate, batch_size, epochs, **others)
-        if len(decays) != 2 or not all(0 <= decay < 1 for decay in decays) or epsilon <= 0:
+        if len(decays) != 2 or not all(0 <= decay < 1 for decay in decays) or not epsilon > 0:
             raise ValueError("decays must be two numbers from 0 to below 1, epsilon positive")
         self.decays = decays
         self.epsilon = epsilon
