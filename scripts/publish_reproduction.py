@@ -50,7 +50,6 @@ def main() -> None:
     """Publish the set."""
     arguments = parse_arguments()
     config = arguments.settings
-    reproduction.refuse_another_scale(arguments.target, config["scale"])
     agreement = next(file for file in arguments.agreement if file.suffix == ".csv")
     results = arguments.run.parent
     benchmarks = [file for file in arguments.benchmarks if file.exists()]
@@ -59,7 +58,7 @@ def main() -> None:
     searches = reproduction.searches(results, arguments.searches, benchmarks)
     networks = reproduction.can_be_published(trainings)
     run = {**provenance.read_json(arguments.run), **_origin(arguments.figures)}
-    with reproduction.replaced(arguments.target) as folder:
+    with reproduction.replaced(arguments.target, config["scale"]) as folder:
         for name, files in (
             ("figures", arguments.figures),
             ("tables", arguments.tables),

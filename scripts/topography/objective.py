@@ -108,6 +108,7 @@ class Objective(Landscape):
         """
         self._check_shape(params, "[B, P]")
         params, size = params.detach(), min(self._chunk_size(1), indices.shape[1])
+        # Nothing is projected for a minibatch, so networks need not take turns.
         few = self.family_chunks(len(params), 1, size, projected=True)
         parts = [self._minibatch_sums(params[rows], indices[rows].split(size, 1)) for rows in few]
         losses, gradients = (

@@ -237,21 +237,23 @@ def test_a_set_of_another_scale_is_not_replaced(
 ) -> None:
     target = tmp_path / "published"
     publish(tmp_path, monkeypatch)
-    reproduction.refuse_another_scale(target, CONFIG["scale"])
-    reproduction.refuse_another_scale(tmp_path / "nothing", "paper")
-    with pytest.raises(ProvenanceError, match=r"of scale smoke, which .* paper would"):
-        reproduction.refuse_another_scale(target, "paper")
+    with (
+        pytest.raises(ProvenanceError, match=r"of scale smoke, which .* paper would"),
+        reproduction.replaced(target, "paper"),
+    ):
+        pytest.fail("began to replace it")
+    publish(tmp_path, monkeypatch)  # of its own scale it is
 
 
 def test_a_set_replaces_a_set_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "docs/reproduction"
     for name in ("old.txt", "new.txt"):
-        with reproduction.replaced(target) as folder:
+        with reproduction.replaced(target, "smoke") as folder:
             (folder / name).write_text(name)
             storage.write_table(folder / provenance.MANIFEST, provenance.manifest(folder))
     assert not (target / "old.txt").exists()
     assert list(provenance.problems(target)) == []
-    with pytest.raises(ZeroDivisionError), reproduction.replaced(target) as folder:
+    with pytest.raises(ZeroDivisionError), reproduction.replaced(target, "smoke") as folder:
         (folder / "half.txt").write_text("half")
         raise ZeroDivisionError
     assert (target / "new.txt").exists() and not (target / "half.txt").exists()
@@ -260,10 +262,10 @@ def test_a_set_replaces_a_set_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_an_orphan_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "set"
-    with reproduction.replaced(target) as folder:
+    with reproduction.replaced(target, "smoke") as folder:
         (folder / provenance.MANIFEST).write_text("former")
     monkeypatch.setattr(orphans, "_snakemake", -1)
-    with pytest.raises(orphans.OrphanedError), reproduction.replaced(target) as folder:
+    with pytest.raises(orphans.OrphanedError), reproduction.replaced(target, "smoke") as folder:
         (folder / provenance.MANIFEST).write_text("new")
     assert (target / provenance.MANIFEST).read_text() == "former"
     assert list(tmp_path.iterdir()) == [target]
@@ -271,9 +273,9 @@ def test_an_orphan_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_set_that_cannot_be_put_in_place_leaves_the_former_there(tmp_path: Path) -> None:
     target = tmp_path / "set"
-    with reproduction.replaced(target) as folder:
+    with reproduction.replaced(target, "smoke") as folder:
         (folder / provenance.MANIFEST).write_text("former")
-    with pytest.raises(storage.StorageError), reproduction.replaced(target) as folder:
+    with pytest.raises(storage.StorageError), reproduction.replaced(target, "smoke") as folder:
         folder.rmdir()  # so that there is nothing to rename
     assert (target / provenance.MANIFEST).read_text() == "former"
     assert list(tmp_path.iterdir()) == [target]
@@ -281,6 +283,9 @@ def test_a_set_that_cannot_be_put_in_place_leaves_the_former_there(tmp_path: Pat
 
 def test_what_is_no_published_set_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(ProvenanceError, match="no published set"), reproduction.replaced(tmp_path):
+    with (
+        pytest.raises(ProvenanceError, match="no published set"),
+        reproduction.replaced(tmp_path, "smoke"),
+    ):
         pass
     assert (tmp_path / "mine.txt").exists()

@@ -306,33 +306,22 @@ def refuse_paths(folder: Path, paths: Iterable[str]) -> None:
                 )
 
 
-def refuse_another_scale(target: Path, scale: str) -> None:
-    """Make sure that a set of one scale does not take the place of that of another.
-
-    Raises:
-        ProvenanceError: the target holds a set of another scale.
-    """
-    file = target / CONFIGURATION
-    if not file.is_file():
-        return
-    published = yaml.safe_load(file.read_text(encoding="utf-8"))["scale"]
-    if published != scale:
-        raise ProvenanceError(
-            f"{target} holds the results of scale {published}, which those of scale {scale} would "
-            f"replace. If you want that, remove {target} first."
-        )
-
-
 @contextmanager
-def replaced(target: Path) -> Iterator[Path]:
+def replaced(target: Path, scale: str) -> Iterator[Path]:
     """Give an empty folder beside the target; on success it takes the target's place.
 
     Raises:
-        ProvenanceError: the target is something else than a published set.
+        ProvenanceError: the target is something else than a published set, or one of another scale.
     """
     if target.exists() and not (target / provenance.MANIFEST).is_file():
         raise ProvenanceError(
             f"{target} exists and is no published set of results. Name another folder."
+        )
+    former_scale = _scale_of(target)
+    if former_scale not in (None, scale):
+        raise ProvenanceError(
+            f"{target} holds the results of scale {former_scale}, which those of scale {scale} "
+            f"would replace. If you want that, remove {target} first."
         )
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     former = temporary.with_name(f"{temporary.name}.former")
@@ -350,3 +339,9 @@ def replaced(target: Path) -> Iterator[Path]:
             former.rename(target)
         for folder in (temporary, former):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scale_of(target: Path) -> str | None:
+    """The scale of a published set; None where none says its own."""
+    file = target / CONFIGURATION
+    return yaml.safe_load(file.read_text(encoding="utf-8"))["scale"] if file.is_file() else None

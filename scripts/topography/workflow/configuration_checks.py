@@ -345,11 +345,10 @@ def _place_of_setting(
 ) -> Key:
     """Where a setting of the optimizer or architecture `of` of a run is written, or belongs."""
     own = ("geometry", "studies", study, run_name, f"{kind}_settings", name)
-    places = [own, ("geometry", "defaults", f"{kind}_settings", name)]
-    if kind == "optimizer":
-        places.append(("geometry", "optimizers", of, name))
-    written = [place for place in places if has_key(config, place)]
-    return written[0] if written else places[-1] if kind == "optimizer" else own
+    of_defaults = ("geometry", "defaults", f"{kind}_settings", name)
+    belongs = ("geometry", "optimizers", of, name) if kind == "optimizer" else own
+    places = (own, of_defaults, belongs)
+    return next((place for place in places if has_key(config, place)), belongs)
 
 
 def _misfits(
@@ -510,7 +509,7 @@ def _impossible_runs(config: Settings, schema: Settings) -> Iterator[Problem]:
         for name, run in geometry_runs(config, study).items():
             optimizer = run["optimizer"]
             for wrong in _schema_problems({optimizer: run["optimizer_settings"]}, of_optimizers):
-                setting = wrong.key[1] if len(wrong.key) > 1 else ""
+                _, setting, *_ = wrong.key
                 place = _place_of_setting(config, study, name, "optimizer", optimizer, setting)
                 yield Problem(place, f"{wrong.what} (run {study}.{name})", wrong.fix)
             for key, what, fix in _run_conflicts(run):
