@@ -35,16 +35,19 @@ class LinearCombinations:
         points = torch.matmul(mixing, vectors)
         return self.landscape.losses(points.flatten(0, 1)).unflatten(0, points.shape[:2])
 
-    def losses_and_gradients(self, mixing: Tensor) -> tuple[Tensor, Tensor]:
+    def losses_and_gradients(self, mixing: Tensor, fixed: int = 0) -> tuple[Tensor, Tensor]:
         """Losses [B, M] of the points mixing @ vectors and gradients [B, K, P] for the vectors.
 
         The gradient for vector k is the sum over m of mixing[m, k] times that at point m.
+
+        fixed: so many of the vectors, the first ones, need no gradients; those have K - fixed in
+            place of K.
         """
         points = torch.matmul(mixing, self.vectors)
         losses, gradients = self.landscape.losses_and_gradients(points.flatten(0, 1))
         return (
             losses.unflatten(0, points.shape[:2]),
-            torch.matmul(mixing.mT, gradients.unflatten(0, points.shape[:2])),
+            torch.matmul(mixing[..., fixed:].mT, gradients.unflatten(0, points.shape[:2])),
         )
 
 

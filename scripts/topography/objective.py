@@ -242,11 +242,11 @@ class NetworkCombinations(LinearCombinations):
             )
         return losses / objective.count
 
-    def losses_and_gradients(self, mixing: Tensor) -> tuple[Tensor, Tensor]:
+    def losses_and_gradients(self, mixing: Tensor, fixed: int = 0) -> tuple[Tensor, Tensor]:
         objective = self.landscape
         mixing = mixing.expand(len(self.vectors), -1, -1)
         losses = torch.zeros(mixing.shape[:2], dtype=torch.float64, device=self.vectors.device)
-        gradients = torch.zeros_like(self.vectors)
+        gradients = torch.zeros_like(self.vectors[:, fixed:])
         for number, chunk, part in self._parts(mixing):
             vectors = self.vectors[part]
             projections = self._projections(number, part, vectors, chunk)

@@ -15,6 +15,7 @@ is how landscapes are asked.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -175,8 +176,8 @@ class PathSearch:
             )
         if not (starts.isfinite().all() and ends.isfinite().all()):
             raise ValueError("starts or ends hold NaN or infinity")
-        if terms < 1 or points < 2 or steps < 1:
-            raise ValueError("a path needs at least 1 term, 2 points and 1 step")
+        if terms < 1 or points < 3 or steps < 1:
+            raise ValueError("a path needs at least 1 term, 3 points and 1 step")
         if not learning_rate > 0 or not penalty >= 0:
             raise ValueError("learning_rate must be above 0 and penalty at least 0")
         if keep not in ("lowest", "last", "mean"):
@@ -201,6 +202,15 @@ class PathSearch:
         """Steps made."""
         return self.adam.steps
 
+    @cached_property
+    def _end_losses(self) -> Tensor:
+        """Those of the ends, summed, [S], on the landscape of all steps."""
+        return self._end_losses_on(self.landscape)
+
+    def _end_losses_on(self, landscape: Landscape) -> Tensor:
+        ends = landscape.combination(torch.stack([self.starts, self.ends], dim=1))
+        return ends.losses(self.starts.new_ones(2).diag()).sum(dim=1)
+
     def advance(self) -> Tensor:
         """Make a step; returns the losses [S] before it, summed over the points of each path.
 
@@ -214,6 +224,7 @@ class PathSearch:
         losses, gradients = path_losses_and_gradients(
             at, self.starts, self.ends, coefficients, self.points, self.penalty
         )
+        losses += self._end_losses if self.landscape_at is None else self._end_losses_on(at)
         self.step_losses[:, step] = losses
         if self.keep == "lowest":
             lower = losses <= self.step_losses[:, : step + 1].amin(dim=1)
@@ -292,25 +303,27 @@ def path_losses_and_gradients(
     penalty: float,
     losses_at: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Summed losses [S] over the points of the paths, and the gradients [S, N, P] of Eq. 4.
+    """Summed losses [S] over the points of the paths between their ends, and the gradients
+    [S, N, P] of Eq. 4, to which the ends contribute nothing: no coefficient moves them.
 
     The gradients include the penalty, the summed losses do not. Arguments as for `find_paths`;
     coefficients: [S, N, P].
 
     losses_at: values of t [K], float64, where losses are taken instead; points / K times their sum
-        stands for that over the points of the path.
+        stands for that over the points of the path, ends included.
     """
     terms = coefficients.shape[1]
     vectors = torch.cat([starts[:, None], ends[:, None], coefficients], dim=1)
     basis = path_basis(points, terms).to(vectors)
-    mixing = basis if losses_at is None else basis_at(losses_at, terms).to(vectors)
-    losses, gradients = landscape.combination(vectors).losses_and_gradients(mixing)
-    share = points / len(mixing)
+    mixing, share = basis[1:-1], 1.0
+    if losses_at is not None:
+        mixing, share = basis_at(losses_at, terms).to(vectors), points / len(losses_at)
+    losses, gradients = landscape.combination(vectors).losses_and_gradients(mixing, fixed=2)
     # sum_m |w(t_m+1) - w(t_m)|^2 = trace(V' Q V), Q = D' D, for D the differences of the basis
     differences = basis.diff(dim=0)
     quadratic = differences.T @ differences
     penalty_gradients = torch.matmul((2.0 * penalty) * quadratic[2:], vectors)
-    return share * losses.sum(dim=1), penalty_gradients.add_(gradients[:, 2:], alpha=share)
+    return share * losses.sum(dim=1), penalty_gradients.add_(gradients, alpha=share)
 
 
 def find_path(landscape: Landscape, start: Tensor, end: Tensor, **settings: object) -> "Path":

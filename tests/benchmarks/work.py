@@ -106,7 +106,8 @@ def any_path(objective: Objective) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def path_engine(objective: Objective) -> Callable[[], object]:
-    """Losses and gradients for one Adam step of paths of 51 points and 10 terms."""
+    """Losses and gradients for one Adam step of paths of 51 points and 10 terms, of which the two
+    ends are visited once in a search, and not in a step."""
     pairs = PAIRS[objective.images.device.type]
     start, end, coefficients = (
         vectors.expand(pairs, *vectors.shape).contiguous() for vectors in any_path(objective)
@@ -172,7 +173,7 @@ def path_step(architecture: Architecture, objective: Objective) -> Work:
             WHOLE: share * REFERENCE_POINTS / POINTS,
             CHUNKED: share * REFERENCE_POINTS / POINTS,
         },
-        ALL_IMAGES * _path_operations(architecture, _pixels(objective, POINTS)),
+        ALL_IMAGES * _path_operations(architecture, _pixels(objective, POINTS - 2)),
     )
 
 
@@ -269,13 +270,14 @@ def _pixels(objective: Objective, points: int) -> float:
 
 
 def _path_operations(architecture: Architecture, pixels: float) -> float:
-    """Per image: the first layer for 12 vectors, mixing its output, the rest for every point."""
-    forward = FORWARD_OPERATIONS[architecture.name]
+    """Per image: the first layer for 12 vectors, and for 10 backwards, mixing its output, the rest
+    for every point between the ends."""
+    forward, points = FORWARD_OPERATIONS[architecture.name], POINTS - 2
     if not isinstance(architecture, DenseInputArchitecture):
-        return 3.0 * POINTS * forward
-    vectors, features = TERMS + 2, architecture.features
+        return 3.0 * points * forward
+    vectors, features = 2 * TERMS + 2, architecture.features  # forwards and backwards together
     rest = forward - 2.0 * architecture.input_size
-    return 4.0 * vectors * features * (pixels + POINTS) + 3.0 * POINTS * rest
+    return 2.0 * vectors * features * (pixels + points) + 3.0 * points * rest
 
 
 def _lbfgs_operations(architecture: Architecture, evaluations: float, pixels: float) -> float:

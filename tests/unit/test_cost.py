@@ -113,7 +113,7 @@ def test_paths_are_counted_as_they_are_found(fine_points: int, images_per_step: 
         pairs_per_batch=1,
     )
     work = cost.path_work({**SETTINGS, "paths": paths}, "train", PAIRS)
-    assert counted.gradients == work[cost.PATH_GRADIENT] == PAIRS * 3 * 5 * (images_per_step or 23)
+    assert counted.gradients == work[cost.PATH_GRADIENT] == PAIRS * 3 * 3 * (images_per_step or 23)
     assert counted.losses == work[cost.PATH_LOSS]
 
 
@@ -144,7 +144,7 @@ def test_converged_paths_are_counted_as_searches_that_never_settle_run(
         landscape_at=lambda step: objective(counted, 11 if step < 3 else 7),
     )
     work = cost.converged_work(settings, TRAIN, PAIRS)
-    assert work[cost.PATH_GRADIENT] == PAIRS * 2 * 3 * 5 * 11
+    assert work[cost.PATH_GRADIENT] == PAIRS * 2 * 3 * 3 * 11
     assert work[cost.SEARCH_GRADIENT] == PAIRS * 2 * 9 * 4 * 7
     assert counted.gradients == work[cost.PATH_GRADIENT] + work[cost.SEARCH_GRADIENT]
     assert counted.losses == work[cost.PATH_LOSS]

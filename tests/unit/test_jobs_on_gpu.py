@@ -76,10 +76,10 @@ def test_a_job_ends_where_it_ends_on_a_cpu(scripts: Scripts, job: str) -> None:
 def test_what_is_too_much_for_a_card_is_halved(
     scripts: Scripts, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Three pairs need 12 MB, one takes less than 10."""
+    """Three pairs need 11 MB, one takes less than 9."""
     scripts.run("find_paths", first=0, device="cpu")
     expected = written(scripts, "find_paths")
-    with pretended_gpu(scripts.patch, gibibytes=0.01):
+    with pretended_gpu(scripts.patch, gibibytes=0.009):
         scripts.run("find_paths", first=0)
     assert "out of memory: going on with 1 at a time" in capsys.readouterr().err
     assert_same(written(scripts, "find_paths"), expected)

@@ -150,10 +150,12 @@ def test_combinations_equal_direct_evaluation(
 
     combination = objective.combination(vectors, reuse=reuse)
     assert relative_error(combination.losses(mixing), exact) < 1e-10
-    losses, gradients = combination.losses_and_gradients(mixing)
-    assert relative_error(losses, exact) < 1e-10
-    for family in range(2):
-        assert relative_error(gradients[family], exact_gradients[family]) < 1e-10
+    for fixed in (0, 2):
+        losses, gradients = combination.losses_and_gradients(mixing, fixed=fixed)
+        assert relative_error(losses, exact) < 1e-10
+        assert gradients.shape[1] == 3 - fixed
+        for family in range(2):
+            assert relative_error(gradients[family], exact_gradients[family, fixed:]) < 1e-10
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -380,6 +382,8 @@ def test_any_differentiable_function_is_a_landscape() -> None:
     losses, gradients = landscape.combination(vectors).losses_and_gradients(mixing)
     assert torch.allclose(losses.flatten(), landscape.losses(points.flatten(0, 1)), rtol=1e-12)
     assert torch.allclose(gradients, mixing.mT @ point_gradients.view(2, 5, 3), rtol=1e-12)
+    _, of_the_last = landscape.combination(vectors).losses_and_gradients(mixing, fixed=2)
+    assert torch.allclose(of_the_last, gradients[:, 2:], rtol=1e-12)
 
 
 def test_families_share_calls_on_a_cpu_once_they_are_projected() -> None:

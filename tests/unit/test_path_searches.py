@@ -193,16 +193,16 @@ def test_a_job_of_one_batch_that_is_asked_to_stop_does_after_the_step(
 
 
 def allow(monkeypatch: pytest.MonkeyPatch, most: int, method: str) -> list[weakref.ref]:
-    """Let the memory hold so many paths at a time; returns the list that will hold their vectors
-    that were too many."""
+    """Let the memory hold so many paths at a time, and ends of any number; returns the list that
+    will hold their vectors that were too many."""
     original = getattr(NetworkCombinations, method)
     failed: list[weakref.ref] = []
 
-    def limited(combination: LinearCombinations, *arguments: Tensor) -> object:
-        if len(combination.vectors) > most:
+    def limited(combination: LinearCombinations, mixing: Tensor, **others: int) -> object:
+        if len(combination.vectors) > most and mixing.shape[-2] > 2:
             failed.append(weakref.ref(combination.vectors))
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return original(combination, *arguments)
+        return original(combination, mixing, **others)
 
     monkeypatch.setattr(NetworkCombinations, method, limited)
     return failed

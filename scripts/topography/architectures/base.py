@@ -143,13 +143,14 @@ class Architecture(ABC):
         chunk: Chunk,
         gradients: Tensor,
     ) -> Tensor:
-        """Loss sums as above; adds the gradients of their sum over m, for the vectors, to
-        `gradients` [b, K, P]."""
+        """Loss sums as above; adds the gradients of their sum over m, for the last K' of the
+        vectors, to `gradients` [b, K', P]."""
         points = torch.bmm(mixing, vectors)
         losses, of_points = self.loss_sums_and_gradients(
             points.flatten(0, 1), chunk.images, chunk.labels
         )
-        gradients.baddbmm_(mixing.mT, of_points.view(points.shape))
+        moving = mixing[..., mixing.shape[2] - gradients.shape[1] :]
+        gradients.baddbmm_(moving.mT, of_points.view(points.shape))
         return losses.view(points.shape[:2])
 
 
@@ -283,7 +284,8 @@ class DenseInputArchitecture(Architecture):
     ) -> Tensor:
         assert projections is not None
         losses = []
-        feature_gradients = torch.zeros_like(projections.flatten(2))
+        fixed = mixing.shape[2] - gradients.shape[1]
+        feature_gradients = torch.zeros_like(projections[:, fixed:].flatten(2))
         head_gradients = gradients[..., self.input_size :]
         for few in self._few_points(mixing, chunk):
             features, head_params = self._mix(vectors, few, projections)
@@ -291,8 +293,9 @@ class DenseInputArchitecture(Architecture):
                 features, head_params, chunk.images, chunk.labels
             )
             losses.append(sums.view(few.shape[:2]))
-            feature_gradients.baddbmm_(few.mT, of_features.view(*few.shape[:2], -1))
-            head_gradients.baddbmm_(few.mT, of_head.view(*few.shape[:2], -1))
+            moving = few[..., fixed:].mT
+            feature_gradients.baddbmm_(moving, of_features.view(*few.shape[:2], -1))
+            head_gradients.baddbmm_(moving, of_head.view(*few.shape[:2], -1))
         feature_gradients = feature_gradients.view(-1, *projections.shape[2:])
         products = _dense(feature_gradients, chunk.ink.mT)
         weight_gradients = self._first_weights(gradients.view(-1, self.parameter_count))
@@ -300,11 +303,13 @@ class DenseInputArchitecture(Architecture):
         return torch.cat(losses, dim=1)
 
     def _few_points(self, mixing: Tensor, chunk: Chunk) -> tuple[Tensor, ...]:
-        """Parts [b, m, K] of mixing [b, M, K]: on a CPU, as many points as its caches hold."""
+        """Parts [b, m, K] of mixing [b, M, K]: on a CPU, about as many points as its caches hold,
+        alike in size."""
         if mixing.device.type != "cpu":
             return (mixing,)
-        few = CPU_HEAD_ACTIVATIONS // (self.activation_floats * len(chunk.images))
-        return mixing.split(max(few, 1), dim=1)
+        activations = mixing.shape[1] * self.activation_floats * len(chunk.images)
+        parts = max(min(round(activations / CPU_HEAD_ACTIVATIONS), mixing.shape[1]), 1)
+        return mixing.tensor_split(parts, dim=1)
 
     def _first_weights(self, params: Tensor) -> Tensor:
         """View of the weights of the first layer, [B, F, D], in params [B, P]."""

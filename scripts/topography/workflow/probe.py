@@ -18,7 +18,7 @@ from topography.optimizers import get_optimizer
 from topography.optimizers.base import Optimizer
 from topography.optimizers.lbfgs import LBFGS, search_directions
 from topography.optimizers.sgd import SGD
-from topography.paths import Paths, find_paths
+from topography.paths import Adam, Paths, path_losses_and_gradients
 from topography.precision import matrix_products, product_type
 from topography.training import initial_params
 from topography.workflow import cost
@@ -187,17 +187,20 @@ def _epoch(objective: Objective, params: Tensor, method: Optimizer, seeds: list[
 
 
 def _path_step(objective: Objective, ends: Tensor, settings: Mapping[str, Any]) -> Call:
-    names = ("terms", "points", "penalty", "learning_rate", "keep")
-    search = {name: settings[name] for name in names}
     starts, ends = ends.chunk(2)
-
+    points, penalty = settings["points"], settings["penalty"]
+    shape = (len(starts), settings["terms"], starts.shape[1])
+    adam = Adam(starts.new_zeros(shape), settings["learning_rate"])
     products = product_type(settings["precision"], ends.device)
 
-    def call() -> Paths:
+    def call() -> None:
         with matrix_products(products):
-            return find_paths(objective, starts, ends, **search, steps=1)
+            _, gradients = path_losses_and_gradients(
+                objective, starts, ends, adam.values, points, penalty
+            )
+            adam.step(gradients)
 
-    return call, len(starts) * settings["points"] * objective.count
+    return call, len(starts) * (points - 2) * objective.count
 
 
 def _path_losses(objective: Objective, ends: Tensor, settings: Mapping[str, Any]) -> Call:
