@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,7 +12,14 @@ from torch import Tensor
 from reference import data, networks
 from support.comparison import relative_error
 from topography.architectures import get_architecture
-from topography.architectures.base import VECTOR, Chunk, has_ink, logistic
+from topography.architectures.base import (
+    VECTOR,
+    Chunk,
+    get_activation,
+    has_ink,
+    logistic,
+    times_slope,
+)
 from topography.errors import TopographyError
 from topography.randomness import generator
 
@@ -181,6 +189,33 @@ def test_last_bits_of_a_logistic_function_do_not_depend_on_where_a_number_lies(
     for row in range(3):
         alone = inputs[row : row + 1].clone()
         assert torch.equal(logistic(alone, out=alone)[0], results[row])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [("softplus", lambda x: x.logaddexp(torch.zeros_like(x))), ("relu", torch.relu)],
+)
+def test_activations_and_their_slopes_are_those_of_autograd(
+    name: str, function: Callable[[Tensor], Tensor], dtype: torch.dtype
+) -> None:
+    """Also where exponentials underflow, which does not change the bits of the other numbers."""
+    activation = get_activation(name)
+    small = torch.linspace(-30.0, 30.0, 1000, dtype=dtype)
+    far = torch.tensor([-1e4, -800.0, -100.0, 88.0, 100.0, 800.0, 1e4], dtype=dtype)
+    numbers = torch.cat([small, far])
+    leaf = numbers.clone().double().requires_grad_()
+    expected = function(leaf)
+    (slopes,) = torch.autograd.grad(expected.sum(), leaf)
+    value, complement = activation.value_and_complement(numbers.clone())
+    precision = {"rtol": 0, "atol": 2e-6} if dtype == torch.float32 else {"rtol": 0, "atol": 1e-14}
+    torch.testing.assert_close(value.double(), expected, **precision)
+    torch.testing.assert_close(1.0 - complement.double(), slopes, **precision)
+    gradients = torch.linspace(-3.0, 3.0, len(numbers), dtype=dtype)
+    found = times_slope(gradients.clone(), complement).double()
+    torch.testing.assert_close(found, gradients.double() * slopes, **precision)
+    assert torch.equal(activation.value(numbers.clone()), value)
+    assert torch.equal(activation.value(small.clone()), value[: len(small)])
 
 
 def test_a_chunk_knows_the_pixels_that_any_of_its_images_has() -> None:

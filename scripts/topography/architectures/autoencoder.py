@@ -13,6 +13,7 @@ from topography.architectures.base import (
     Parameter,
     get_activation,
     logistic,
+    times_slope,
 )
 from topography.device import gpu_numbers
 
@@ -68,9 +69,10 @@ class Autoencoder(DenseInputArchitecture):
         self, features: Tensor, head_params: Tensor, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         second_weights, third_weights, output_weights = self._head_weights(head_params)
-        first, first_slope = self.activation.value_and_slope(features)
-        second, second_slope = self.activation.value_and_slope(torch.bmm(second_weights, first))
-        third, third_slope = self.activation.value_and_slope(torch.bmm(third_weights, second))
+        activate = self.activation.value_and_complement
+        first, first_complement = activate(features)
+        second, second_complement = activate(torch.bmm(second_weights, first))
+        third, third_complement = activate(torch.bmm(third_weights, second))
         losses = features.new_zeros(len(features), dtype=torch.float64)
         output_gradients = features.new_zeros(output_weights.shape)
         third_delta = torch.empty_like(third)
@@ -89,11 +91,13 @@ class Autoencoder(DenseInputArchitecture):
             torch.bmm(output_weights[rows].mT, delta, out=third_delta[rows, :, part])
         # The 2 / D of d/dz of (sigmoid(z) - x)^2 / D, where there are fewest numbers.
         output_gradients.mul_(2.0 / PIXELS)
-        third_delta.mul_(third_slope.mul_(2.0 / PIXELS))
+        times_slope(third_delta.mul_(2.0 / PIXELS), third_complement)
         third_gradients = torch.bmm(third_delta, second.mT)
-        second_delta = torch.bmm(third_weights.mT, third_delta).mul_(second_slope)
+        second_delta = times_slope(torch.bmm(third_weights.mT, third_delta), second_complement)
         second_gradients = torch.bmm(second_delta, first.mT)
-        feature_gradients = torch.bmm(second_weights.mT, second_delta).mul_(first_slope)
+        feature_gradients = times_slope(
+            torch.bmm(second_weights.mT, second_delta), first_complement
+        )
         head_gradients = torch.cat(
             [
                 second_gradients.flatten(1),

@@ -332,13 +332,19 @@ def _dense(weights: Tensor, inputs: Tensor) -> Tensor:
 
 
 class Activation(NamedTuple):
-    """An elementwise non-linearity: its value, and its value together with its derivative.
+    """An elementwise non-linearity: its value, and its value together with 1 - its derivative, the
+    complement that `times_slope` takes.
 
     Both may overwrite their argument, and are not for use under autograd.
     """
 
     value: Callable[[Tensor], Tensor]
-    value_and_slope: Callable[[Tensor], tuple[Tensor, Tensor]]
+    value_and_complement: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def times_slope(gradients: Tensor, complement: Tensor) -> Tensor:
+    """gradients * (1 - complement), in their place."""
+    return gradients.addcmul_(gradients, complement, value=-1.0)
 
 
 VECTOR = 64  # a multiple of the numbers that a CPU takes at a time
@@ -360,34 +366,39 @@ def logistic(x: Tensor, out: Tensor) -> Tensor:
 
 
 def _softplus(x: Tensor) -> Tensor:
-    return _softplus_of(logistic(x.neg_(), out=torch.empty_like(x)), x)
+    negative = x.neg_()
+    complement = logistic(negative, out=torch.empty_like(negative))
+    return _softplus_of(complement, negative, out=complement)
 
 
-def _softplus_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
-    """softplus and its derivative, the logistic function."""
-    complement = logistic(x.neg_(), out=torch.empty_like(x))
-    slope = 1.0 - complement
-    return _softplus_of(complement, x), slope
+def _softplus_and_complement(x: Tensor) -> tuple[Tensor, Tensor]:
+    """softplus, and 1 - the logistic function of x, which is that of -x."""
+    negative = x.neg_()
+    complement = logistic(negative, out=torch.empty_like(negative))
+    return _softplus_of(complement, negative, out=torch.empty_like(negative)), complement
 
 
-def _softplus_of(complement: Tensor, negative: Tensor) -> Tensor:
-    """log(1 + exp x) = -log(sigmoid(-x)), from sigmoid(-x), which is overwritten, and -x.
+def _softplus_of(complement: Tensor, negative: Tensor, out: Tensor) -> Tensor:
+    """log(1 + exp x) = -log(sigmoid(-x)), from sigmoid(-x) and -x.
 
     A logistic function and a logarithm take a third less time than an exponential and a logarithm
     of 1 + it. For large x the former underflows, but softplus(x) = x long before.
     """
-    smallest = torch.finfo(complement.dtype).tiny
-    logarithm = complement.clamp_(min=smallest).log_()
-    return torch.minimum(logarithm, negative, out=logarithm).neg_()
+    logarithm = torch.log(complement, out=out)
+    least = math.log(torch.finfo(out.dtype).tiny)
+    # Rarely so, but on a GPU the answer would have to be waited for.
+    if out.device.type != "cpu" or (out.numel() > 0 and not out.amin() >= least):
+        logarithm = torch.where(logarithm < least, negative, logarithm)
+    return logarithm.neg_()
 
 
-def _relu_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
-    return x.clamp(min=0.0), (x > 0).to(x.dtype)
+def _relu_and_complement(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.clamp(min=0.0), (x <= 0).to(x.dtype)
 
 
 ACTIVATIONS = {
-    "softplus": Activation(_softplus, _softplus_and_slope),
-    "relu": Activation(torch.relu, _relu_and_slope),
+    "softplus": Activation(_softplus, _softplus_and_complement),
+    "relu": Activation(torch.relu, _relu_and_complement),
 }
 
 
@@ -408,10 +419,9 @@ def cross_entropy_and_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, 
     """Cross-entropy of every image, [B, n], and its gradient for the logits [B, classes, n]."""
     log_probabilities = torch.log_softmax(logits, dim=1)
     losses = -_pick(log_probabilities, labels)
-    gradient = log_probabilities.exp_()
-    index = labels.expand(losses.shape).unsqueeze(1)
-    gradient.scatter_add_(1, index, gradient.new_full((1, 1, 1), -1.0).expand(index.shape))
-    return losses, gradient
+    classes = torch.arange(logits.shape[1], device=logits.device).unsqueeze(1)
+    true = labels.unsqueeze(-2) == classes  # [(B,) classes, n]
+    return losses, log_probabilities.exp_().sub_(true.to(logits.dtype))
 
 
 def _pick(values: Tensor, labels: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from topography.architectures.base import (
     cross_entropy,
     cross_entropy_and_gradient,
     get_activation,
+    times_slope,
 )
 
 HIDDEN = 50
@@ -49,15 +50,20 @@ class FullyConnectedPerceptron(DenseInputArchitecture):
         self, features: Tensor, head_params: Tensor, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         hidden_weights, output_weights = self._head_weights(head_params)
-        first, first_slope = self.activation.value_and_slope(features)
-        second, second_slope = self.activation.value_and_slope(torch.bmm(hidden_weights, first))
+        activate = self.activation.value_and_complement
+        first, first_complement = activate(features)
+        second, second_complement = activate(torch.bmm(hidden_weights, first))
         losses, logit_gradients = cross_entropy_and_gradient(
             torch.bmm(output_weights, second), labels
         )
         output_gradients = torch.bmm(logit_gradients, second.mT)
-        second_gradients = torch.bmm(output_weights.mT, logit_gradients).mul_(second_slope)
+        second_gradients = times_slope(
+            torch.bmm(output_weights.mT, logit_gradients), second_complement
+        )
         hidden_gradients = torch.bmm(second_gradients, first.mT)
-        feature_gradients = torch.bmm(hidden_weights.mT, second_gradients).mul_(first_slope)
+        feature_gradients = times_slope(
+            torch.bmm(hidden_weights.mT, second_gradients), first_complement
+        )
         head_gradients = torch.cat(
             [hidden_gradients.flatten(1), output_gradients.flatten(1)], dim=1
         )

@@ -47,6 +47,7 @@ from topography.architectures.base import (
     cross_entropy_and_gradient,
     get_activation,
     has_ink,
+    times_slope,
 )
 
 KERNEL = 5  # side of the kernels of both convolutions
@@ -380,16 +381,19 @@ class _Networks:
                 hidden = self.activation.value(self._dense(layer, hidden))
             losses = cross_entropy(self._dense(OUTPUT_LAYER, hidden), labels)
         else:
-            inputs, slopes = [features], []
+            inputs, complements = [features], []
             for layer in HIDDEN_LAYERS:
-                value, slope = self.activation.value_and_slope(self._dense(layer, inputs[-1]))
+                value, complement = self.activation.value_and_complement(
+                    self._dense(layer, inputs[-1])
+                )
                 inputs.append(value)
-                slopes.append(slope)
+                complements.append(complement)
             losses, delta = cross_entropy_and_gradient(
                 self._dense(OUTPUT_LAYER, inputs[-1]), labels
             )
-            delta = self._dense_back(OUTPUT_LAYER, delta, inputs.pop()).mul_(slopes.pop())
-            delta = self._dense_back(HIDDEN_LAYERS[1], delta, inputs.pop()).mul_(slopes.pop())
+            for layer in (OUTPUT_LAYER, HIDDEN_LAYERS[1]):
+                delta = self._dense_back(layer, delta, inputs.pop())
+                times_slope(delta, complements.pop())
             self._convolve_back(work, self._dense_back(HIDDEN_LAYERS[0], delta, inputs.pop()))
         return losses.sum(-1, dtype=torch.float64)
 
