@@ -204,11 +204,8 @@ class PathSearch:
 
     @cached_property
     def _end_losses(self) -> Tensor:
-        """Those of the ends, summed, [S], on the landscape of all steps."""
-        return self._end_losses_on(self.landscape)
-
-    def _end_losses_on(self, landscape: Landscape) -> Tensor:
-        ends = landscape.combination(torch.stack([self.starts, self.ends], dim=1))
+        """Losses of the two ends, summed, [S]; all steps on one landscape have them in common."""
+        ends = self.landscape.combination(torch.stack([self.starts, self.ends], dim=1))
         return ends.losses(self.starts.new_ones(2).diag()).sum(dim=1)
 
     def advance(self) -> Tensor:
@@ -220,11 +217,14 @@ class PathSearch:
         step, coefficients = self.step, self.adam.values
         if step == self.step_losses.shape[1]:
             raise ValueError(f"all {step} steps have been made; start a search with more steps")
-        at = self.landscape if self.landscape_at is None else self.landscape_at(step)
-        losses, gradients = path_losses_and_gradients(
-            at, self.starts, self.ends, coefficients, self.points, self.penalty
-        )
-        losses += self._end_losses if self.landscape_at is None else self._end_losses_on(at)
+        path = self.starts, self.ends, coefficients, self.points, self.penalty
+        if self.landscape_at is None:
+            losses, gradients = path_losses_and_gradients(self.landscape, *path)
+            losses += self._end_losses
+        else:
+            everywhere = torch.linspace(0.0, 1.0, self.points, dtype=torch.float64)
+            at = self.landscape_at(step)
+            losses, gradients = path_losses_and_gradients(at, *path, losses_at=everywhere)
         self.step_losses[:, step] = losses
         if self.keep == "lowest":
             lower = losses <= self.step_losses[:, : step + 1].amin(dim=1)

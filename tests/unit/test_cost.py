@@ -113,7 +113,8 @@ def test_paths_are_counted_as_they_are_found(fine_points: int, images_per_step: 
         pairs_per_batch=1,
     )
     work = cost.path_work({**SETTINGS, "paths": paths}, "train", PAIRS)
-    assert counted.gradients == work[cost.PATH_GRADIENT] == PAIRS * 3 * 3 * (images_per_step or 23)
+    visited = 5 * 11 if images_per_step else 3 * 23  # the ends only among images of the step
+    assert counted.gradients == work[cost.PATH_GRADIENT] == PAIRS * 3 * visited
     assert counted.losses == work[cost.PATH_LOSS]
 
 

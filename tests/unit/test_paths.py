@@ -62,10 +62,15 @@ def record_gradients(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tens
     seen: list[tuple[Tensor, Tensor]] = []
 
     def recorded(
-        landscape: Landscape, starts: Tensor, ends: Tensor, coefficients: Tensor, *others: float
+        landscape: Landscape,
+        starts: Tensor,
+        ends: Tensor,
+        coefficients: Tensor,
+        *others: float,
+        **named: Tensor,
     ) -> tuple[Tensor, Tensor]:
         losses, gradients = path_losses_and_gradients(
-            landscape, starts, ends, coefficients, *others
+            landscape, starts, ends, coefficients, *others, **named
         )
         seen.append((coefficients.clone(), gradients.clone()))
         return losses, gradients

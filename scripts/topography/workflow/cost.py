@@ -52,7 +52,7 @@ GRADIENT = "gradient"  # one network, one image, all images at once
 SGD_STEP = "sgd step"  # one network, one image of a minibatch, the update included
 LINE_LOSS = "line loss"  # one trial step, one image, with its share of the line's projections
 DIRECTION = "direction"  # one network: the two-loop recursion and the histories
-PATH_GRADIENT = "path gradient"  # one point between the ends, one image, its share of Adam's step
+PATH_GRADIENT = "path gradient"  # one point, one image, with its share of the Adam step
 SEARCH_GRADIENT = "search gradient"  # the same for a path that is searched on, at fewer points
 PATH_LOSS = "path loss"  # one point, one image
 
@@ -156,15 +156,15 @@ def epoch_of(optimizer: str) -> str:
 def path_work(settings: Settings, landscape: str, pairs: int) -> dict[str, int]:
     """Units of work of finding and measuring `pairs` paths; settings: of the architecture."""
     images, paths = settings["images"][landscape], settings["paths"]
-    points, fine_points, steps = paths["points"], paths["fine_points"], paths["steps"]
-    # The ends stay where they are, and so do their losses, unless each step has its own images.
-    images_at_ends = steps * paths["images_per_step"] if paths["images_per_step"] else images
+    points, fine_points, per_step = paths["points"], paths["fine_points"], paths["images_per_step"]
+    at_a_step = points * per_step if per_step else (points - 2) * images
     measured = fine_points + points  # the path on the fine grid, the straight line on the other
     if (fine_points - 1) % (points - 1):
         measured += points  # the fine grid does not hold the points of the other
     return {
-        PATH_GRADIENT: pairs * steps * (points - 2) * (paths["images_per_step"] or images),
-        PATH_LOSS: pairs * (measured * images + 2 * images_at_ends),
+        PATH_GRADIENT: pairs * paths["steps"] * at_a_step,
+        # The ends are visited once, unless each step has images of its own.
+        PATH_LOSS: pairs * (measured + (0 if per_step else 2)) * images,
     }
 
 
