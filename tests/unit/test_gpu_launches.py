@@ -79,7 +79,7 @@ def test_a_step_of_paths_waits_once(gpu: PretendedGpu, name: str) -> None:
             ends,
             2.0 * ends,
             terms=3,
-            points=5,
+            points=7,  # of which the ends stay where they are
             penalty=1e-4,
             steps=2,
             learning_rate=1e-3,
