@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.clones import REPOSITORY, SMOKE, Workflow
 
 SECTION = "## A machine without Snakemake"
@@ -18,6 +20,7 @@ def documented_commands() -> list[str]:
     return re.findall(r"^\$ (.*)$", text, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_listed_commands_make_what_snakemake_would_make(clone: Workflow, tmp_path: Path) -> None:
     data, plan, extract, folders, run = documented_commands()
     # The target is the documented one; the scale is smoke, and the perceptron stands for all.
