@@ -366,30 +366,24 @@ def logistic(x: Tensor, out: Tensor) -> Tensor:
 
 
 def _softplus(x: Tensor) -> Tensor:
-    negative = x.neg_()
-    complement = logistic(negative, out=torch.empty_like(negative))
-    return _softplus_of(complement, negative, out=complement)
+    return _softplus_and_complement(x)[0]
 
 
 def _softplus_and_complement(x: Tensor) -> tuple[Tensor, Tensor]:
-    """softplus, and 1 - the logistic function of x, which is that of -x."""
-    negative = x.neg_()
-    complement = logistic(negative, out=torch.empty_like(negative))
-    return _softplus_of(complement, negative, out=torch.empty_like(negative)), complement
-
-
-def _softplus_of(complement: Tensor, negative: Tensor, out: Tensor) -> Tensor:
-    """log(1 + exp x) = -log(sigmoid(-x)), from sigmoid(-x) and -x.
+    """log(1 + exp x) = -log(sigmoid(-x)), and sigmoid(-x), which is 1 - its derivative.
 
     A logistic function and a logarithm take a third less time than an exponential and a logarithm
     of 1 + it. For large x the former underflows, but softplus(x) = x long before.
     """
-    logarithm = torch.log(complement, out=out)
-    least = math.log(torch.finfo(out.dtype).tiny)
-    # Rarely so, but on a GPU the answer would have to be waited for.
-    if out.device.type != "cpu" or (out.numel() > 0 and not out.amin() >= least):
-        logarithm = torch.where(logarithm < least, negative, logarithm)
-    return logarithm.neg_()
+    negative = x.neg_()
+    complement = logistic(negative, out=torch.empty_like(negative))
+    tiny = torch.finfo(x.dtype).tiny
+    # Mostly nothing underflows, but on a GPU the answer would have to be waited for.
+    if x.device.type == "cpu" and x.numel() > 0 and complement.amin() >= tiny:
+        logarithm = torch.log(complement, out=negative)
+    else:
+        logarithm = torch.where(complement < tiny, negative, complement.log())
+    return logarithm.neg_(), complement
 
 
 def _relu_and_complement(x: Tensor) -> tuple[Tensor, Tensor]:
