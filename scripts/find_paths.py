@@ -36,7 +36,6 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    import torch
 
     from topography.architectures import get_architecture
     from topography.checkpoint import Checkpoint
@@ -49,6 +48,7 @@ def main() -> None:
         read_pairs,
         read_weights,
     )
+    from topography.paths import equally_spaced
     from topography.precision import product_type
     from topography.progress import Progress
     from topography.storage import sha256_of_file, write_tensors
@@ -89,8 +89,8 @@ def main() -> None:
             progress=Progress(label, len(pairs) * settings.steps),
         )
     grids = {
-        "t": torch.linspace(0.0, 1.0, settings.points, dtype=torch.float64),
-        "fine_t": torch.linspace(0.0, 1.0, settings.fine_points, dtype=torch.float64),
+        "t": equally_spaced(settings.points),
+        "fine_t": equally_spaced(settings.fine_points),
     }
     orphans.refuse_orphan()
     write_tensors(

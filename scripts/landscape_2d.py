@@ -27,7 +27,7 @@ def main() -> None:
     import torch
 
     from topography.landscape import FunctionLandscape
-    from topography.paths import find_path
+    from topography.paths import equally_spaced, find_path
     from topography.storage import write_tensors
     from topography.synthetic import END, START, two_wells, two_wells_squared
 
@@ -50,7 +50,7 @@ def main() -> None:
         for penalty in settings["penalties"]
     }
     straight = next(iter(paths.values())).straight()
-    tensors = {"t": torch.linspace(0.0, 1.0, settings["points"], dtype=torch.float64)}
+    tensors = {"t": equally_spaced(settings["points"])}
     for name, path in {"straight": straight, **paths}.items():
         tensors[f"{name}_points"] = path.points(settings["points"])
         tensors[f"{name}_losses"] = path.losses(landscape, settings["points"])

@@ -81,9 +81,14 @@ class Paths:
         return path_basis(count, like.shape[1]).to(dtype=like.dtype, device=like.device)
 
 
+def equally_spaced(points: int) -> Tensor:
+    """Values of t from 0 to 1, float64, [points]."""
+    return torch.linspace(0.0, 1.0, points, dtype=torch.float64)
+
+
 def path_basis(points: int, terms: int) -> Tensor:
     """`basis_at` equally spaced t from 0 to 1, [points, 2 + N]."""
-    return basis_at(torch.linspace(0.0, 1.0, points, dtype=torch.float64), terms)
+    return basis_at(equally_spaced(points), terms)
 
 
 def basis_at(t: Tensor, terms: int) -> Tensor:
@@ -222,8 +227,7 @@ class PathSearch:
             losses, gradients = path_losses_and_gradients(self.landscape, *path)
             losses += self._end_losses
         else:
-            everywhere = torch.linspace(0.0, 1.0, self.points, dtype=torch.float64)
-            at = self.landscape_at(step)
+            at, everywhere = self.landscape_at(step), equally_spaced(self.points)
             losses, gradients = path_losses_and_gradients(at, *path, losses_at=everywhere)
         self.step_losses[:, step] = losses
         if self.keep == "lowest":

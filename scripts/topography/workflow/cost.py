@@ -157,14 +157,13 @@ def path_work(settings: Settings, landscape: str, pairs: int) -> dict[str, int]:
     """Units of work of finding and measuring `pairs` paths; settings: of the architecture."""
     images, paths = settings["images"][landscape], settings["paths"]
     points, fine_points, per_step = paths["points"], paths["fine_points"], paths["images_per_step"]
-    at_a_step = points * per_step if per_step else (points - 2) * images
+    visited = points if per_step else points - 2  # the ends once, if all steps have all images
     measured = fine_points + points  # the path on the fine grid, the straight line on the other
     if (fine_points - 1) % (points - 1):
         measured += points  # the fine grid does not hold the points of the other
     return {
-        PATH_GRADIENT: pairs * paths["steps"] * at_a_step,
-        # The ends are visited once, unless each step has images of its own.
-        PATH_LOSS: pairs * (measured + (0 if per_step else 2)) * images,
+        PATH_GRADIENT: pairs * paths["steps"] * visited * (per_step or images),
+        PATH_LOSS: pairs * (measured + points - visited) * images,
     }
 
 
